@@ -1,0 +1,36 @@
+"""Instants as the OCI specs write them: RFC 3339, UTC, nanoseconds where they are known."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+
+from core.errors import InvalidInput
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+
+
+def now() -> str:
+    """This instant as RFC 3339 with nanoseconds, in UTC."""
+    return format_instant(time.time_ns())
+
+
+def format_instant(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as RFC 3339 in UTC; a zero fraction is left out."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
+
+
+def parse_instant(text: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 instant. Raises InvalidInput."""
+    found = _RFC3339.fullmatch(text)
+    if not found:
+        raise InvalidInput(f"invalid timestamp: {text!r}", "write it like 2026-01-31T12:00:00Z")
+    zone = (found[4] or "Z").upper().replace("Z", "+00:00")
+    try:
+        seconds = int(datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}").timestamp())
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"invalid timestamp: {text!r}: {error}") from error
+    return seconds * 10**9 + int((found[3] or ".0")[1:10].ljust(9, "0"))

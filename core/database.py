@@ -1,0 +1,126 @@
+"""SQLite as lamella uses it: WAL, every commit durable, writers take turns from the first statement on.
+
+Each folder that keeps tables registers its migrations, a list of scripts that is only ever appended to; how many of
+them a file has seen is kept in the file itself, a row for each owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from core.errors import Integrity, Unavailable, Unsupported
+
+BUSY_MILLISECONDS = 60_000
+
+
+class Database:
+    """One file, one connection a thread. Safe for several threads and several processes at once."""
+
+    def __init__(self, path: Path, owner: str, migrations: Sequence[str], *, sync: bool = True) -> None:
+        """Open `path`, creating it, and apply what it has not seen of `migrations` (harmless to repeat).
+
+        Raises Unsupported where a newer lamella has migrated the file further, Integrity where it is no database.
+        """
+        self.path = path
+        self._sync = sync
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._migrate(owner, migrations)
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            self._local.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"cannot open {self.path}: {error}", "check that the directory exists and is writable"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise Integrity(
+                f"{self.path} is not a database: {error}", "restore it from a backup, or move it away"
+            ) from error
+        return connection
+
+    def _migrate(self, owner: str, migrations: Sequence[str]) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            if self._version(owner) == len(migrations):
+                return
+        with self.write() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (owner TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+            )
+            seen = self._version(owner)
+            if seen > len(migrations):
+                raise Unsupported(f"{self.path} was written by a newer lamella", "upgrade lamella to use this store")
+            for script in migrations[seen:]:
+                for statement in filter(str.strip, script.split(";")):
+                    connection.execute(statement)
+            connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (owner, len(migrations)))
+
+    def _version(self, owner: str) -> int:
+        row = self._connection().execute("SELECT version FROM migrations WHERE owner = ?", (owner,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def read(self) -> sqlite3.Connection:
+        """This thread's connection, for single SELECTs; inside `write` they see what is being written."""
+        return self._connection()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Several SELECTs that see one and the same state."""
+        connection = self._connection()
+        if connection.in_transaction:
+            yield connection
+            return
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction (BEGIN IMMEDIATE): durable when the block ends well, undone when it raises. Nests by joining.
+
+        Raises Unavailable when another process holds the file longer than a minute, or the disk is full.
+        """
+        connection = self._connection()
+        if connection.in_transaction:
+            yield connection
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"cannot write {self.path}: {error}", "free some space, or wait for the other process"
+            ) from error
+
+    def close(self) -> None:
+        """Close every thread's connection. Harmless to repeat."""
+        while self._connections:
+            self._connections.pop().close()
+        self._local = threading.local()

@@ -1,0 +1,93 @@
+"""Files that are there whole or not at all, and stay after a power loss."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+def fsync_directory(path: str | os.PathLike[str]) -> None:
+    """Make the names in the directory at `path` durable. Harmless to repeat."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: Path, mode: int = 0o755) -> Path:
+    """Create `path` and its missing parents, each name durable before the next is made. Harmless to repeat."""
+    missing = []
+    current = path
+    while not current.is_dir():
+        missing.append(current)
+        current = current.parent
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode)
+        fsync_directory(directory.parent)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write that takes the name `path` when the block ends well, and leaves nothing when it does not.
+
+    Order: temporary name beside `path`, write, fsync, rename, fsync of the directory.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if sync:
+        fsync_directory(path.parent)
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
+    """Replace the content of `path` by `data`, atomically and (unless `sync` is off) durably."""
+    with atomic_file(path, mode=mode, sync=sync) as file:
+        file.write(data)
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Remove the tree at `path`, never following a link or crossing into another file system. Missing is fine."""
+    try:
+        parent = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _remove_entry(parent, os.path.basename(os.fspath(path)), os.lstat(path).st_dev)
+    except FileNotFoundError:
+        return
+    finally:
+        os.close(parent)
+
+
+def _remove_entry(parent: int, name: str, device: int) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+        return
+    except (IsADirectoryError, PermissionError):
+        pass
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if os.fstat(fd).st_dev != device:
+            raise OSError(18, "something is mounted here", name)
+        for child in os.listdir(fd):
+            _remove_entry(fd, child, device)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)

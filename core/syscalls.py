@@ -1,0 +1,102 @@
+"""The system calls that Python 3.11 has no words for. Importing this loads ctypes: do it late."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 1 << 12
+MS_REC = 1 << 14
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+_SYS_OPENAT2 = 437
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, *where: str | bytes) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), *where[:1])
+    return result
+
+
+def unshare(flags: int) -> None:
+    """unshare(2): moves the calling thread alone, so call it before any other thread exists."""
+    _check(_libc.unshare(flags))
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2): enter the namespace behind `fd`."""
+    _check(_libc.setns(fd, kind))
+
+
+def mount(source: str, target: str | os.PathLike[str], kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). `data` longer than a page is refused by the kernel (EINVAL)."""
+    where = os.fspath(target)
+    _check(
+        _libc.mount(
+            os.fsencode(source),
+            os.fsencode(where),
+            kind.encode() or None,
+            ctypes.c_ulong(flags),
+            os.fsencode(data) or None,
+        ),
+        where,
+    )
+
+
+def unmount(target: str | os.PathLike[str], flags: int = MNT_DETACH) -> None:
+    """umount2(2), lazily by default."""
+    where = os.fspath(target)
+    _check(_libc.umount2(os.fsencode(where), flags), where)
+
+
+def die_with_parent(signal_number: int) -> None:
+    """prctl(PR_SET_PDEATHSIG): the kernel sends the signal when the thread that forked us ends."""
+    _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0))
+
+
+def become_subreaper() -> None:
+    """prctl(PR_SET_CHILD_SUBREAPER): orphans below us become our children."""
+    _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0))
+
+
+def sync_filesystem(path: str | os.PathLike[str]) -> None:
+    """syncfs(2): everything written so far to the file system that holds `path` is durable when this returns."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.syncfs(fd), os.fspath(path))
+    finally:
+        os.close(fd)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+def openat2(directory: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_IN_ROOT) -> int:
+    """openat2(2): open `path` with every lookup confined as `resolve` says. Returns a descriptor, close-on-exec."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    raw = os.fsencode(path)
+    return _check(_libc.syscall(_SYS_OPENAT2, directory, raw, ctypes.byref(how), ctypes.sizeof(how)), raw)

@@ -1,0 +1,74 @@
+"""The three kinds of hash, as types that do not mix (image-spec descriptor.md "Digests", config.md "Layer DiffID").
+
+`Digest` names bytes as they are stored and sent, `DiffID` an uncompressed layer tar, `ChainID` a stack of layers.
+Each is a `str` of the form `algorithm:hex`, so it prints, compares and serialises as itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from core.errors import InvalidInput
+
+_LENGTHS = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+class _Hash(str):
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`text` checked against the grammar. Raises InvalidInput: nothing else may build one from outside input."""
+        algorithm, _, digits = text.partition(":")
+        length = _LENGTHS.get(algorithm)
+        if length is None or len(digits) != length or not _HEX.fullmatch(digits):
+            raise InvalidInput(f"invalid digest: {text[:150]!r}", "write it as sha256: and 64 hexadecimal digits")
+        return cls(text)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
+        """The hash of `data`, for small things already in memory."""
+        return cls(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
+
+    @property
+    def algorithm(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def hex(self) -> str:
+        return self.partition(":")[2]
+
+    @property
+    def short(self) -> str:
+        """The first 12 hex digits, as people read them."""
+        return self.hex[:12]
+
+
+class Digest(_Hash):
+    """The hash of a blob's bytes."""
+
+    __slots__ = ()
+
+
+class DiffID(_Hash):
+    """The hash of a layer's uncompressed tar."""
+
+    __slots__ = ()
+
+
+class ChainID(_Hash):
+    """The hash of a stack of layers (image-spec config.md "Layer ChainID")."""
+
+    __slots__ = ()
+
+
+def chain_id(diff_ids: Iterable[DiffID]) -> ChainID | None:
+    """The ChainID of the stack, bottom first; None of an empty one."""
+    chain: ChainID | None = None
+    for diff_id in diff_ids:
+        chain = ChainID.of(f"{chain} {diff_id}".encode()) if chain else ChainID(diff_id)
+    return chain

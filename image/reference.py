@@ -1,0 +1,109 @@
+"""Image names: `[host[:port]/]path[:tag][@digest]`, normalised as Docker does (docker.io, library, latest)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Self
+
+from core.errors import InvalidInput
+from image.digest import Digest
+
+DEFAULT_REGISTRY = "docker.io"
+DEFAULT_TAG = "latest"
+MAX_NAME = 255
+
+_PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_HOST = re.compile(
+    r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*"
+    r"|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`registry` as it is spelled in names (`docker.io`, `localhost:5000`), `path` within it; at most one tag, one digest."""
+
+    registry: str
+    path: str
+    tag: str = ""
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`text` normalised; neither tag nor digest is invented (see `tagged`). Raises InvalidInput, saying what is wrong."""
+        rest, _, digest = text.partition("@")
+        name, tag = _split_tag(rest)
+        registry, path = _split_registry(name)
+        if re.fullmatch(r"[0-9a-f]{64}", rest):
+            raise InvalidInput(
+                f"invalid image name {text!r}: 64 hexadecimal digits are an ID",
+                "use the ID where an image is asked for",
+            )
+        if path != path.lower():
+            raise InvalidInput(
+                f"invalid image name {text!r}: the repository name must be lower-case", f"write {path.lower()!r}"
+            )
+        if not _PATH.fullmatch(path) or not _HOST.fullmatch(registry):
+            raise InvalidInput(
+                f"invalid image name {text!r}",
+                "write it as [host[:port]/]name[:tag], such as localhost:5000/team/app:1.0",
+            )
+        if (":" in rest.rpartition("/")[2] or tag) and not _TAG.fullmatch(tag):
+            raise InvalidInput(
+                f"invalid tag in {text!r}",
+                "a tag has at most 128 letters, digits, '_', '.', '-', and starts with none of '.-'",
+            )
+        if len(f"{registry}/{path}") > MAX_NAME:
+            raise InvalidInput(f"the image name {text[:40]!r}… is longer than {MAX_NAME} characters")
+        return cls(registry, path, tag, Digest.parse(digest) if "@" in text else None)
+
+    @property
+    def repository(self) -> str:
+        """`registry/path`, the full form that the catalog stores."""
+        return f"{self.registry}/{self.path}"
+
+    @property
+    def familiar_repository(self) -> str:
+        """The short form that people read: without `docker.io/` and `library/`."""
+        if self.registry != DEFAULT_REGISTRY:
+            return self.repository
+        return self.path.removeprefix("library/")
+
+    @property
+    def familiar(self) -> str:
+        """The short form with tag and digest."""
+        return self.familiar_repository + self._suffix()
+
+    def _suffix(self) -> str:
+        return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+    def __str__(self) -> str:
+        return self.repository + self._suffix()
+
+    def tagged(self) -> Self:
+        """Itself, with the tag `latest` where it has neither tag nor digest."""
+        return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
+
+    def with_tag(self, tag: str) -> Self:
+        return replace(self, tag=tag, digest=None)
+
+    def with_digest(self, digest: Digest) -> Self:
+        return replace(self, tag="", digest=digest)
+
+
+def _split_tag(text: str) -> tuple[str, str]:
+    head, colon, tag = text.rpartition(":")
+    return (head, tag) if colon and "/" not in tag else (text, "")
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        registry, path = (DEFAULT_REGISTRY if first == "index.docker.io" else first), rest
+    else:
+        registry, path = DEFAULT_REGISTRY, name
+    if registry == DEFAULT_REGISTRY and "/" not in path:
+        path = f"library/{path}"
+    return registry, path

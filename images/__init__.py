@@ -1,0 +1,1 @@
+"""What users do to images: name, list, inspect, remove, prune, check."""

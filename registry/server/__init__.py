@@ -1,0 +1,1 @@
+"""A registry that serves what it is given."""

@@ -1,0 +1,1 @@
+"""Images come alive: spec, bundle, OCI runtime, containers and their life cycle."""

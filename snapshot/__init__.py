@@ -1,0 +1,1 @@
+"""Layers as directories, stacked and mounted: prepare, mount, seal, unpack."""
