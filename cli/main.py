@@ -1,0 +1,124 @@
+"""The command tree. Each command lives in a module of its own, which is imported when the command is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import click
+
+# Sections of `lamella help`, in the order they are shown: name → (module:attribute, the line that help shows).
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Build and move": {
+        "build": ("cli.build:build", "Build an image from a Dockerfile"),
+        "push": ("cli.push:push", "Upload an image to a registry"),
+        "pull": ("cli.pull:pull", "Download an image from a registry"),
+        "login": ("cli.login:login", "Log in to a registry"),
+        "logout": ("cli.login:logout", "Log out from a registry"),
+        "registry": ("cli.registry:registry", "Serve images to others"),
+    },
+    "Images": {
+        "images": ("cli.images:images", "List images"),
+        "tag": ("cli.tag:tag", "Give an image another name"),
+        "rmi": ("cli.rmi:rmi", "Untag images, and remove those without a name"),
+        "history": ("cli.history:history", "Show how an image came to be"),
+        "image": ("cli.image:image", "Manage images"),
+        "fsck": ("cli.fsck:fsck", "Check that everything in the store is whole"),
+    },
+    "Containers": {
+        "run": ("cli.run:run", "Run a command in a new container"),
+        "create": ("cli.create:create", "Create a container without starting it"),
+        "start": ("cli.start:start", "Start created or stopped containers"),
+        "stop": ("cli.stop:stop", "Stop running containers"),
+        "kill": ("cli.kill:kill", "Send a signal to running containers"),
+        "rm": ("cli.rm:rm", "Remove containers"),
+        "ps": ("cli.ps:ps", "List containers"),
+        "logs": ("cli.logs:logs", "Show what a container has written"),
+        "exec": ("cli.exec:exec_", "Run a command in a running container"),
+        "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
+        "container": ("cli.container:container", "Manage containers"),
+    },
+    "lamella": {
+        "inspect": ("cli.inspect:inspect", "Show everything about images and containers"),
+        "info": ("cli.info:info", "Show what this installation is and can do"),
+        "version": ("cli.version:version", "Show the version"),
+        "completion": ("cli.completion:completion", "Print a script that completes commands in your shell"),
+        "help": ("cli.help:help_", "Show this page, or the help of a command"),
+    },
+}
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+def load(target: str) -> click.Command:
+    """The command behind `module:attribute`."""
+    module, _, attribute = target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in a table and imported only when asked for."""
+
+    def __init__(self, *args: object, table: dict[str, tuple[str, str]] | None = None, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.table = table or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.table.get(cmd_name)
+        return load(entry[0]) if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.table and not args[0].startswith("-"):
+            ctx.fail(self._unknown(args[0]))
+        return super().resolve_command(ctx, args)
+
+    def _unknown(self, name: str) -> str:
+        import difflib
+
+        close = difflib.get_close_matches(name, self.table, 1)
+        return f"unknown command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+
+
+class Root(LazyGroup):
+    """The top group: its help shows the commands by section."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in section.items()])
+
+
+@click.group(
+    cls=Root,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command has its own help with examples: lamella COMMAND --help",
+)
+@click.option("--root", metavar="DIR", envvar="LAMELLA_ROOT", help="Where images and containers are kept.")
+@click.option(
+    "--no-sync", is_flag=True, envvar="LAMELLA_NO_SYNC", help="Do not wait for the disk: for throw-away machines."
+)
+@click.option("--debug", is_flag=True, envvar="LAMELLA_DEBUG", help="Show tracebacks and log what is done.")
+@click.pass_context
+def lamella(ctx: click.Context, root: str | None, no_sync: bool, debug: bool) -> None:
+    """Build, store, serve, push, pull and run container images, without a daemon."""
+    from cli.settings import Settings
+
+    ctx.obj = Settings.read(root=root, sync=not no_sync, debug=debug)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    from cli.exit import guarded
+
+    return guarded(lamella, argv)
