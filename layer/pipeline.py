@@ -1,0 +1,142 @@
+"""What bytes pass through on their way: counted and hashed once, in the pass that moves them.
+
+A piece given to `Hasher` must not change afterwards (bytes, or a view of bytes): large pieces are hashed in a thread of
+their own, beside whatever comes next (hashlib releases the interpreter lock).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+from image.digest import Digest
+
+PIECE = 1 << 20
+_INLINE = 512 << 10
+_AHEAD = 4
+
+
+class Readable(Protocol):
+    """A stream of bytes: `read(n)` returns at most `n` bytes, and none at its end only."""
+
+    def read(self, n: int = -1, /) -> bytes: ...
+
+
+class Hasher:
+    """A running hash. The first half megabyte is hashed at once; what follows, in a thread, at most 4 pieces behind.
+
+    Call `hexdigest` once at the end, or `close` when it is not wanted any more; both end the thread.
+    """
+
+    def __init__(self, algorithm: str = "sha256") -> None:
+        self._hash = hashlib.new(algorithm)
+        self.count = 0
+        self._worker: _Worker | None = None
+
+    def update(self, data: bytes | memoryview) -> None:
+        self.count += len(data)
+        if self._worker is not None:
+            self._worker.put(data)
+        elif self.count > _INLINE and len(data) >= 1 << 16:
+            self._worker = _Worker(self._hash.update)
+            self._worker.put(data)
+        else:
+            self._hash.update(data)
+
+    def hexdigest(self) -> str:
+        self.close()
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Wait for the thread, if there is one. Harmless to repeat."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+
+class _Worker:
+    """Calls `work` with each piece, in order, in a thread."""
+
+    def __init__(self, work: Callable[[bytes | memoryview], object]) -> None:
+        import queue
+        import threading
+
+        self._work = work
+        self._pieces: queue.SimpleQueue[bytes | memoryview | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_AHEAD)
+        self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._work(piece)
+            del piece
+            self._room.release()
+
+    def put(self, data: bytes | memoryview) -> None:
+        self._room.acquire()
+        self._pieces.put(data)
+
+    def close(self) -> None:
+        self._pieces.put(None)
+        self._thread.join()
+
+
+class HashingReader:
+    """Passes `stream` on and hashes what passes. `count` is the bytes so far; `digest()` ends the hashing."""
+
+    def __init__(self, stream: Readable, algorithm: str = "sha256") -> None:
+        self._stream = stream
+        self._algorithm = algorithm
+        self._hasher = Hasher(algorithm)
+        self._digest: Digest | None = None
+
+    @property
+    def count(self) -> int:
+        return self._hasher.count
+
+    def read(self, n: int = -1, /) -> bytes:
+        data = self._stream.read(n)
+        if data:
+            self._hasher.update(data)
+        return data
+
+    def digest(self) -> Digest:
+        """The digest of what was read. Call it when reading is over; harmless to repeat."""
+        if self._digest is None:
+            self._digest = Digest(f"{self._algorithm}:{self._hasher.hexdigest()}")
+        return self._digest
+
+    def close(self) -> None:
+        """End the hashing early; `stream` stays open. Harmless to repeat."""
+        self._hasher.close()
+
+
+class HashingWriter:
+    """Passes what is written on to `sink` (None: nowhere) and hashes it. Otherwise like HashingReader."""
+
+    def __init__(self, sink: Callable[[bytes | memoryview], object] | None = None, algorithm: str = "sha256") -> None:
+        self._sink = sink
+        self._algorithm = algorithm
+        self._hasher = Hasher(algorithm)
+        self._digest: Digest | None = None
+
+    @property
+    def count(self) -> int:
+        return self._hasher.count
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._hasher.update(data)
+        if self._sink is not None:
+            self._sink(data)
+
+    def digest(self) -> Digest:
+        """The digest of what was written. Call it when writing is over; harmless to repeat."""
+        if self._digest is None:
+            self._digest = Digest(f"{self._algorithm}:{self._hasher.hexdigest()}")
+        return self._digest
+
+    def close(self) -> None:
+        """End the hashing early. Harmless to repeat."""
+        self._hasher.close()
