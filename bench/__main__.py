@@ -1,0 +1,145 @@
+"""`python -m bench [CASE …]`: run the cases, save the raw figures as JSON, write the table of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import work
+from bench.cases import Case, cases, quietly
+from bench.measure import Failed, peak_bytes, seconds
+from bench.peers import ROOT, TOOLS, Tool, installed
+from bench.registries import REGISTRIES, DockerRegistry, LamellaRegistry, Registry
+from bench.report import write_table
+from bench.requests_rate import rates
+
+RESULTS = ROOT / "bench/results"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("cases", nargs="*", help="only these cases (default: all)")
+    parser.add_argument("--tools", default="lamella,buildah,podman,docker,buildkit", help="only these programs")
+    parser.add_argument("--rounds", type=int, help="rounds of each case (default: the case's own)")
+    parser.add_argument("--save", default="latest", help="name of the result file (default: latest)")
+    parser.add_argument("--report", action="store_true", help="only write the table anew from the saved results")
+    options = parser.parse_args()
+    if not options.report:
+        if os.geteuid() != 0:
+            parser.error("the stores are on a file system that is mounted for the run: run it as root")
+        measure_all(options)
+    write_table(RESULTS, ROOT / "docs/benchmarks.md")
+    return 0
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lamella-bench.")))
+        area = stack.enter_context(work.fresh_xfs(scratch / "xfs"))
+        tools = list(started([t(area) for t in TOOLS if t.name in options.tools.split(",")], stack))
+        registries = list(started([r(area) for r in REGISTRIES if r is not LamellaRegistry or "lamella" in options.tools], stack))
+        base = work.base(area)
+        for tool in tools:
+            quietly(tool.build(base, "base"))
+        found = environment(tools, registries)
+        through = next((r for r in registries if isinstance(r, DockerRegistry)), registries[0])
+        for case in cases(area, through):
+            if not options.cases or case.name in options.cases:
+                found["cases"].append(run_case(case, tools, options.rounds))
+        if (not options.cases or "manifests" in options.cases) and installed("wrk"):
+            found["cases"].append(run_rates(tools, registries, area))
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{options.save}.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def started(candidates: Sequence[Any], stack: contextlib.ExitStack) -> Iterator[Any]:
+    for one in candidates:
+        if not one.available():
+            say(f"{one.name}: not installed, left out")
+            continue
+        one.start()
+        stack.callback(one.stop)
+        yield one
+
+
+def run_case(case: Case, tools: Sequence[Tool], rounds: int | None) -> dict[str, Any]:
+    """Every tool once a round, in turn; a tool that fails is named with its reason and left out of the rest."""
+    mine = [tool for tool in tools if tool.name in case.tools]
+    row: dict[str, Any] = {
+        "name": case.name,
+        "title": case.title,
+        "unit": "s",
+        "seconds": {},
+        "peak_bytes": {},
+        "failed": {},
+    }
+    for _ in range(rounds or case.rounds):
+        for tool in mine:
+            if tool.name in row["failed"]:
+                continue
+            try:
+                case.prepare(tool)
+                row["seconds"].setdefault(tool.name, []).append(round(seconds(case.measure(tool)), 4))
+            except Failed as failure:
+                row["failed"][tool.name] = str(failure)
+    if case.memory:
+        for tool in mine:
+            if tool.name not in row["failed"]:
+                case.prepare(tool)
+                row["peak_bytes"][tool.name] = peak_bytes(case.measure(tool))
+    for tool in mine:
+        say(
+            f"{case.name:10} {tool.name:9} {row['seconds'].get(tool.name) or row['failed'].get(tool.name)} {row['peak_bytes'].get(tool.name, '')}"
+        )
+    return row
+
+
+def run_rates(tools: Sequence[Tool], registries: Sequence[Registry], area: Path) -> dict[str, Any]:
+    tool = next(t for t in tools if t.name == LamellaRegistry.name)
+    found = rates(tool, registries, area)
+    say(f"manifests  {found}")
+    return {"name": "manifests", "title": "manifest GETs per second", "unit": "1/s", "rates": found}
+
+
+def environment(tools: Sequence[Tool], registries: Sequence[Registry]) -> dict[str, Any]:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=ROOT, check=True).stdout.strip()
+
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "*.py") else ""),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}, fresh XFS on a loop device",
+        "backend": backend(tools),
+        "versions": {tool.name: tool.version() for tool in tools}
+        | {f"registry {r.name}": r.version() for r in registries},
+        "registry": "docker-registry",
+        "cases": [],
+    }
+
+
+def backend(tools: Sequence[Tool]) -> str:
+    """Which OCI runtime lamella's RUN steps use here, as `lamella info` says."""
+    tool = next((t for t in tools if t.name == "lamella"), None)
+    if tool is None:
+        return ""
+    command = tool.words("info", "--format", "json")
+    done = subprocess.run(command.words, env={**os.environ, **command.env}, capture_output=True, text=True)
+    return str(json.loads(done.stdout).get("DefaultRuntime", "")) if done.returncode == 0 else "unknown"
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

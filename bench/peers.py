@@ -1,0 +1,198 @@
+"""The programs that are compared: how each builds, runs, pushes and pulls, on a store of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.measure import Command
+
+ROOT = Path(__file__).parents[1]
+
+
+def installed(*programs: str) -> bool:
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    return all(shutil.which(program, path=path) for program in programs)
+
+
+def first_line(*words: str) -> str:
+    done = subprocess.run(words, capture_output=True, text=True)
+    return (done.stdout or done.stderr).strip().splitlines()[0]
+
+
+class Tool:
+    """One program with a store below `work`. Verbs give the Command to be measured; `start` and `stop` frame them all."""
+
+    name = ""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work / self.name
+        self.env: dict[str, str] = {}
+
+    def available(self) -> bool:
+        raise AssertionError("each tool says what it needs")
+
+    def version(self) -> str:
+        raise AssertionError("each tool says what it is")
+
+    def start(self) -> None:
+        self.work.mkdir(parents=True)
+
+    def stop(self) -> None:
+        pass
+
+    def words(self, *arguments: str) -> Command:
+        raise AssertionError("each tool has words of its own")
+
+    def build(self, context: Path, tag: str, *, cached: bool = False) -> Command:
+        return self.words("build", "-q", *([] if cached else ["--no-cache"]), "-t", tag, str(context))
+
+    def run_true(self, image: str) -> Command:
+        return self.words("run", "--rm", "--network", "none", image, "true")
+
+    def tag(self, image: str, name: str) -> Command:
+        return self.words("tag", image, name)
+
+    def push(self, name: str) -> Command:
+        return self.words("push", "-q", name)
+
+    def pull(self, name: str) -> Command:
+        return self.words("pull", "-q", name)
+
+    def forget(self, *names: str) -> list[Command]:
+        """What must run, unmeasured, so that the images' layers are really gone."""
+        return [self.words("rmi", "-f", *names)]
+
+
+class Lamella(Tool):
+    name = "lamella"
+
+    def available(self) -> bool:
+        return True
+
+    def version(self) -> str:
+        return first_line(sys.executable, "-m", "lamella", "version")
+
+    def words(self, *arguments: str) -> Command:
+        program = Path(sys.executable).with_name("lamella")
+        return Command([str(program), *arguments], {"LAMELLA_ROOT": str(self.work / "store"), **self.env})
+
+    def forget(self, *names: str) -> list[Command]:
+        return [self.words("rmi", "-f", *names), self.words("image", "prune", "-f")]
+
+
+class Buildah(Tool):
+    name = "buildah"
+
+    def available(self) -> bool:
+        return installed("buildah")
+
+    def version(self) -> str:
+        return first_line("buildah", "--version")
+
+    def words(self, *arguments: str) -> Command:
+        store = ["--root", str(self.work / "store"), "--runroot", str(self.work / "run"), "--storage-driver", "overlay"]
+        return Command(["buildah", *store, *arguments], self.env)
+
+    def build(self, context: Path, tag: str, *, cached: bool = False) -> Command:
+        options = ["-q", "--layers", "--isolation", "chroot", *([] if cached else ["--no-cache"])]
+        return self.words("build", *options, "-t", tag, str(context))
+
+    def push(self, name: str) -> Command:
+        return self.words("push", "-q", "--tls-verify=false", name)
+
+    def pull(self, name: str) -> Command:
+        return self.words("pull", "-q", "--tls-verify=false", name)
+
+
+class Podman(Tool):
+    name = "podman"
+
+    def available(self) -> bool:
+        return installed("podman", "runc")
+
+    def version(self) -> str:
+        return first_line("podman", "--version")
+
+    def start(self) -> None:
+        super().start()
+        (self.work / "containers.conf").write_text("[containers]\ndefault_ulimits=[]\n")
+        self.env = {"CONTAINERS_CONF": str(self.work / "containers.conf")}
+
+    def words(self, *arguments: str) -> Command:
+        store = ["--root", str(self.work / "store"), "--runroot", str(self.work / "run"), "--storage-driver", "overlay"]
+        return Command(["podman", *store, "--runtime", "runc", "--cgroup-manager", "cgroupfs", *arguments], self.env)
+
+    def build(self, context: Path, tag: str, *, cached: bool = False) -> Command:
+        options = ["-q", "--layers", "--network", "host", *([] if cached else ["--no-cache"])]
+        return self.words("build", *options, "-t", tag, str(context))
+
+    def push(self, name: str) -> Command:
+        return self.words("push", "-q", "--tls-verify=false", name)
+
+    def pull(self, name: str) -> Command:
+        return self.words("pull", "-q", "--tls-verify=false", name)
+
+
+class Docker(Tool):
+    """Debian's docker.io, its daemon started by hand on a private data directory; the classic builder."""
+
+    name = "docker"
+    buildkit = "0"
+
+    def available(self) -> bool:
+        return installed("dockerd") and Path("/usr/bin/docker").exists()
+
+    def version(self) -> str:
+        return first_line("/usr/bin/docker", "--version") + (
+            " BuildKit" if self.buildkit == "1" else " classic builder"
+        )
+
+    def start(self) -> None:
+        super().start()
+        socket = self.work / "socket"
+        self.env = {"DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": self.buildkit}
+        with (self.work / "log").open("wb") as log:
+            self.daemon = subprocess.Popen(
+                ["dockerd", "--data-root", str(self.work / "data"), "--exec-root", str(self.work / "exec"), "-H", f"unix://{socket}",
+                 "--pidfile", str(self.work / "pid"), "--bridge=none", "--iptables=false", "--storage-driver", "overlay2"],
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        for _ in range(300):
+            if (
+                socket.exists()
+                and subprocess.run(
+                    self.words("version").words, env={**os.environ, **self.env}, capture_output=True
+                ).returncode
+                == 0
+            ):
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"dockerd does not start: {(self.work / 'log').read_text()[-500:]}")
+
+    def stop(self) -> None:
+        self.daemon.terminate()
+        self.daemon.wait(30)
+
+    def words(self, *arguments: str) -> Command:
+        daemon = getattr(self, "daemon", None)
+        return Command(["/usr/bin/docker", *arguments], self.env, [daemon.pid] if daemon else [])
+
+    def build(self, context: Path, tag: str, *, cached: bool = False) -> Command:
+        return self.words(
+            "build", "-q", "--network", "host", *([] if cached else ["--no-cache"]), "-t", tag, str(context)
+        )
+
+
+class BuildKit(Docker):
+    """The same daemon's embedded BuildKit."""
+
+    name = "buildkit"
+    buildkit = "1"
+
+
+TOOLS: list[type[Tool]] = [Lamella, Buildah, Podman, Docker, BuildKit]

@@ -1,0 +1,94 @@
+"""The registries that are compared, started on loopback over a directory of their own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from bench.peers import first_line, installed
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Registry:
+    """A server process; `address` is HOST:PORT once it has started."""
+
+    name = ""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work / f"registry-{self.name}"
+        self.address = ""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def available(self) -> bool:
+        return True
+
+    def version(self) -> str:
+        return first_line(sys.executable, "-m", "lamella", "version")
+
+    def words(self) -> list[str]:
+        program = Path(sys.executable).with_name("lamella")
+        return [str(program), "registry", "serve", "--listen", self.address, "--data", str(self.work / "data")]
+
+    def start(self) -> None:
+        self.work.mkdir(parents=True)
+        self.address = self.address or f"127.0.0.1:{free_port()}"
+        with (self.work / "log").open("wb") as log:
+            self.process = subprocess.Popen(self.words(), stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2).close()
+                return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"{self.name} does not answer: {(self.work / 'log').read_text()[-500:]}")
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(20)
+
+    def empty(self) -> None:
+        """Start again with nothing in it, at the same address."""
+        self.stop()
+        shutil.rmtree(self.work)
+        self.start()
+
+
+class LamellaRegistry(Registry):
+    name = "lamella"
+
+
+class DockerRegistry(Registry):
+    name = "docker-registry"
+
+    def available(self) -> bool:
+        return installed("docker-registry")
+
+    def version(self) -> str:
+        return first_line("docker-registry", "--version")
+
+    def words(self) -> list[str]:
+        config = self.work / "config.yml"
+        config.write_text(
+            "version: 0.1\nlog: {accesslog: {disabled: true}, level: error}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.work}/data}}, cache: {{blobdescriptor: inmemory}}, delete: {{enabled: true}}}}\n"
+            f"http: {{addr: '{self.address}'}}\n"
+        )
+        return ["docker-registry", "serve", str(config)]
+
+
+REGISTRIES: list[type[Registry]] = [LamellaRegistry, DockerRegistry]

@@ -1,0 +1,86 @@
+"""What the cases work on: a fresh XFS on a loop device, a base image's root file system, contexts of known content."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+GIB = 1024**3
+
+
+@contextlib.contextmanager
+def fresh_xfs(image: Path, size: str = "60G") -> Iterator[Path]:
+    """A new XFS mounted from a sparse file: ext4 is slow at creating files soon after many were deleted."""
+    mountpoint = image.with_suffix(".mnt")
+    mountpoint.mkdir()
+    subprocess.run(["truncate", "-s", size, image], check=True)
+    subprocess.run(
+        ["mkfs.xfs", "-q", image], check=True, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    )
+    subprocess.run(["mount", "-o", "loop", image, mountpoint], check=True)
+    try:
+        yield mountpoint
+    finally:
+        subprocess.run(["umount", "-l", mountpoint], check=False)
+        mountpoint.rmdir()
+        image.unlink()
+
+
+def base(work: Path) -> Path:
+    """The context of the base image."""
+    context = work / "base"
+    context.mkdir()
+    subprocess.run([ROOT / "scripts/rootfs", "busybox", context / "rootfs.tar.gz"], check=True)
+    (context / "Dockerfile").write_text('FROM scratch\nADD rootfs.tar.gz /\nCMD ["/bin/sh"]\n')
+    return context
+
+
+def ten_runs(work: Path) -> Path:
+    context = work / "ten-runs"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM base\n" + "".join(f"RUN true {n}\n" for n in range(10)))
+    return context
+
+
+def many_files(work: Path, count: int = 10_000) -> Path:
+    """`count` files of 4 KiB in a hundred directories, and twelve steps of which one copies them."""
+    context = work / "many-files"
+    generator = random.Random(1)
+    for directory in range(100):
+        (context / "tree" / f"d{directory:02d}").mkdir(parents=True)
+        for file in range(count // 100):
+            (context / "tree" / f"d{directory:02d}" / f"f{file:03d}").write_bytes(generator.randbytes(4096))
+    steps = "".join(f"ENV V{n}={n}\n" for n in range(5)) + "".join(f"RUN true {n}\n" for n in range(5))
+    (context / "Dockerfile").write_text(f"FROM base\n{steps}COPY tree /tree\nCMD true\n")
+    return context
+
+
+def one_copy(work: Path) -> Path:
+    """The same files, and the COPY alone."""
+    context = work / "one-copy"
+    context.mkdir()
+    (context / "tree").symlink_to("../many-files/tree")
+    subprocess.run(["cp", "-a", work / "many-files/tree", context / "copy"], check=True)
+    (context / "tree").unlink()
+    (context / "copy").rename(context / "tree")
+    (context / "Dockerfile").write_text("FROM base\nCOPY tree /tree\n")
+    return context
+
+
+def big_file(work: Path, size: int = GIB) -> Path:
+    """A file of `size` bytes that compresses to somewhat over a half."""
+    context = work / "big-file"
+    context.mkdir()
+    generator = random.Random(2)
+    words = [generator.randbytes(8) for _ in range(256)]
+    with (context / "big").open("wb") as file:
+        for _ in range(size // (1024 * 1024)):
+            file.write(generator.randbytes(512 * 1024))
+            file.write(b"".join(generator.choices(words, k=64 * 1024)))
+    (context / "Dockerfile").write_text("FROM base\nCOPY big /big\n")
+    return context
