@@ -1,1 +1,1 @@
-"""A registry that serves what it is given."""
+"""The registry: an RSGI application on granian, blobs behind `storage`, all else behind `metadata`."""
