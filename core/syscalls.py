@@ -24,6 +24,7 @@ MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -80,6 +81,22 @@ def die_with_parent(signal_number: int) -> None:
 def become_subreaper() -> None:
     """prctl(PR_SET_CHILD_SUBREAPER): orphans below us become our children."""
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0))
+
+
+def drop_capability(number: int) -> None:
+    """prctl(PR_CAPBSET_DROP): no program executed from now on can gain the capability."""
+    _check(_libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0))
+
+
+def set_hostname(name: str) -> None:
+    """sethostname(2), in this UTS namespace."""
+    raw = os.fsencode(name)
+    _check(_libc.sethostname(raw, ctypes.c_size_t(len(raw))))
+
+
+def pivot_root(new: str, old: str) -> None:
+    """pivot_root(2): `new`, a mount point, becomes the root; the old root is mounted at `old`."""
+    _check(_libc.pivot_root(os.fsencode(new), os.fsencode(old)), new)
 
 
 def sync_filesystem(path: str | os.PathLike[str]) -> None:

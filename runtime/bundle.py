@@ -1,0 +1,84 @@
+"""Where a step's bundle lives while it runs, and what goes into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.paths import clean, resolve_in
+from runtime.hosts import hosts, resolv_conf
+from runtime.mounts import Mount
+
+if TYPE_CHECKING:
+    from runtime.step import Step
+
+NEEDED = ("/proc", "/dev", "/sys")
+
+
+class Place:
+    """A private tmpfs, mounted at first use: whatever kills this process, nothing of it stays on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._mounted = False
+
+    @contextlib.contextmanager
+    def bundle(self, name: str) -> Iterator[Path]:
+        """An empty directory `name` for the block."""
+        self._mount()
+        bundle = self.path / name
+        bundle.mkdir(0o700)
+        try:
+            yield bundle
+        finally:
+            for entry in os.listdir(bundle):
+                os.unlink(bundle / entry)
+            bundle.rmdir()
+
+    def _mount(self) -> None:
+        from core import syscalls
+
+        with self._lock:
+            if not self._mounted:
+                self.path.mkdir(0o700, exist_ok=True)
+                syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
+                make_null(self.path / "null")
+                self._mounted = True
+
+    def open_null(self) -> int:
+        """A descriptor to read nothing from. Runtimes give stdin to the container's user: that must not be the host's node."""
+        return os.open(self.path / "null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def make_null(path: Path) -> None:
+    """A null device of our own at `path`."""
+    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+
+
+def generated(bundle: Path, step: Step) -> list[Mount]:
+    """The step's own /etc/hosts and /etc/resolv.conf, written into `bundle`."""
+    (bundle / "hosts").write_bytes(hosts(step.hostname, step.network, step.add_hosts))
+    (bundle / "resolv.conf").write_bytes(resolv_conf(step.network))
+    return [Mount(str(bundle / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
+
+
+def points(mounts: Sequence[Mount]) -> tuple[list[str], list[str]]:
+    """The directories and the files that must exist in a root for `mounts` and the standard ones."""
+    directories, files = list(NEEDED), list[str]()
+    for mount in mounts:
+        is_directory = mount.kind == "tmpfs" or os.path.isdir(mount.source)
+        (directories if is_directory else files).append(mount.target)
+    return directories, files
+
+
+def make_cwd(root: str, cwd: str) -> None:
+    """Create the working directory where it is missing, as Docker does: owned by root, mode 0755."""
+    path = resolve_in(root, clean(cwd))
+    if not os.path.isdir(path):
+        os.makedirs(path, 0o755, exist_ok=True)

@@ -1,0 +1,48 @@
+"""RUN steps without an OCI runtime: the embedded jail."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from core.paths import clean
+from runtime.bundle import Place, generated, make_cwd, points
+from runtime.capabilities import ALL, DEFAULT
+from runtime.jail import Jail, start
+from runtime.spec import Bundle, Process
+from runtime.step import Step, step_name
+from runtime.streams import Output, hear
+from runtime.stubs import Stubs
+from runtime.user import lookup
+
+
+class ChrootSteps:
+    """A StepRunner that needs nothing installed."""
+
+    def __init__(self, state: Path) -> None:
+        self._place = Place(state / "steps")
+
+    def run(self, rootfs: Path, step: Step, output: Output) -> int:
+        root = os.path.realpath(rootfs)
+        with self._place.bundle(step_name()) as bundle:
+            user = lookup(root, step.user)
+            make_cwd(root, step.cwd)
+            mounts = [*generated(bundle, step), *step.mounts]
+            process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
+            spec = Bundle(process, root, step.hostname, mounts, step.network, privileged=step.privileged).to_spec()
+            with Stubs(root).made(*points(mounts)):
+                return _heard(spec, self._place.open_null(), output)
+
+
+def _heard(spec: dict[str, object], nothing: int, output: Output) -> int:
+    keepers: list[int] = []
+
+    def begin(out: int, err: int) -> int:
+        keepers.append(start(Jail(spec, (nothing, out, err))))
+        return keepers[0]
+
+    try:
+        return hear(begin, output, lambda: os.kill(keepers[0], signal.SIGKILL))
+    finally:
+        os.close(nothing)

@@ -1,0 +1,71 @@
+"""Which OCI runtime this machine starts containers with, and how it is called."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import Unavailable
+
+NOT_EXECUTABLE, NOT_FOUND, ENGINE_FAILED = 126, 127, 125
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An OCI runtime that was seen to start: `path` of its binary, `options` that go before the verb.
+
+    `cgroups`: it keeps a cgroup for each container. `path` is empty for the embedded chroot backend.
+    """
+
+    name: str
+    path: str
+    options: tuple[str, ...] = ()
+    cgroups: bool = False
+
+    def command(self, state: Path, log: Path | None, verb: str, *rest: str) -> list[str]:
+        """The argument vector of `verb`; containers are known below the directory `state`."""
+        logged = ["--log", str(log), "--log-format", "json"] if log else []
+        return [self.path, *self.options, "--root", str(state), *logged, verb, *rest]
+
+
+class StartFailed(Unavailable):
+    """The runtime could not start the command; `exit_code` is what a shell would say (125, 126 or 127)."""
+
+    def __init__(self, message: str, exit_code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code
+
+
+def failure(log: Path, said: str = "") -> StartFailed | None:
+    """What the runtime's log says went wrong, as an error; None when it says nothing."""
+    try:
+        lines = log.read_bytes().splitlines()
+    except FileNotFoundError:
+        lines = []
+    messages = [text for text in map(_message, lines) if text]
+    return classify(messages[-1] if messages else said) if messages or said else None
+
+
+def _message(line: bytes) -> str:
+    try:
+        data = json.loads(line)
+    except ValueError:
+        return line.decode(errors="replace").strip()
+    return str(data.get("msg") or "") if data.get("level") in ("error", "fatal", None) else ""
+
+
+_NOT_FOUND = re.compile(r"executable file.*not found|no such file or directory", re.IGNORECASE)
+_DENIED = re.compile(r"permission denied|is a directory|operation not permitted|exec format error", re.IGNORECASE)
+_ABOUT_THE_COMMAND = re.compile(r"exec|executable", re.IGNORECASE)
+
+
+def classify(message: str) -> StartFailed:
+    """A runtime's own words → the exit code the user's shell expects."""
+    if _ABOUT_THE_COMMAND.search(message):
+        if _NOT_FOUND.search(message):
+            return StartFailed(message, NOT_FOUND, "check the command's spelling, and that the image has it")
+        if _DENIED.search(message):
+            return StartFailed(message, NOT_EXECUTABLE, "check that the file is executable, and for this machine")
+    return StartFailed(message, ENGINE_FAILED)

@@ -1,0 +1,62 @@
+"""RUN steps through an OCI runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from core.paths import clean
+from runtime.bundle import Place, generated, make_cwd, points
+from runtime.capabilities import ALL, DEFAULT
+from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
+from runtime.mounts import Mount
+from runtime.rootfs import without_devices
+from runtime.spec import Bundle, Process
+from runtime.step import Step, step_name
+from runtime.streams import Output, hear, spawn, wait
+from runtime.stubs import Stubs
+from runtime.user import User, lookup
+
+
+class OciSteps:
+    """A StepRunner over `engine`. Bundles and the runtime's state live on a private tmpfs: a kill leaves nothing."""
+
+    def __init__(self, engine: Engine, state: Path) -> None:
+        self._engine = engine
+        self._place = Place(state / "steps")
+
+    def run(self, rootfs: Path, step: Step, output: Output) -> int:
+        name, root = step_name(), os.path.realpath(rootfs)
+        with self._place.bundle(name) as bundle, without_devices(root):
+            user = lookup(root, step.user)
+            make_cwd(root, step.cwd)
+            mounts = [*generated(bundle, step), *step.mounts]
+            with Stubs(root).made(*points(mounts)):
+                (bundle / "config.json").write_bytes(self._config(name, root, step, user, mounts))
+                return self._start(name, bundle, output)
+
+    def _config(self, name: str, root: str, step: Step, user: User, mounts: list[Mount]) -> bytes:
+        process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
+        cgroup = f"/lamella-{name}" if self._engine.cgroups else ""
+        bundle = Bundle(process, root, step.hostname, mounts, step.network, privileged=step.privileged, cgroup=cgroup)
+        return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
+
+    def _start(self, name: str, bundle: Path, output: Output) -> int:
+        state, log = self._place.path / "state", bundle / "log"
+
+        def abort() -> None:
+            wait(spawn(self._engine.command(state, bundle / "abort", "delete", "--force", name), silent=True))
+
+        command = self._engine.command(state, log, "run", "--bundle", str(bundle), name)
+        nothing = self._place.open_null()
+        try:
+            code = hear(lambda out, err: spawn(command, stdin=nothing, stdout=out, stderr=err), output, abort)
+        finally:
+            os.close(nothing)
+        failed = failure(log) if code else None
+        if failed is None:
+            return code
+        if failed.exit_code in (NOT_FOUND, NOT_EXECUTABLE):
+            return failed.exit_code  # the runtime has said why on stderr
+        raise failed

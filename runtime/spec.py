@@ -1,0 +1,114 @@
+"""Values → the OCI runtime spec's config.json (config.md, config-linux.md), with Docker's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.mounts import MASKED, READ_ONLY, Mount, standard
+from runtime.user import User
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+VERSION = "1.0.2"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What runs, as whom and where. `env` is `NAME=value`; PATH and HOME are added where missing."""
+
+    args: Sequence[str]
+    env: Sequence[str]
+    cwd: str
+    user: User
+    capabilities: Sequence[str]
+    terminal: bool = False
+    no_new_privileges: bool = False
+
+    def to_spec(self) -> dict[str, Any]:
+        """The `process` object; also what `exec --process` takes."""
+        from runtime.capabilities import available
+
+        user: dict[str, Any] = {"uid": self.user.uid, "gid": self.user.gid}
+        if self.user.groups:
+            user["additionalGids"] = list(self.user.groups)
+        bounding = available(self.capabilities)
+        held = bounding if self.user.uid == 0 else []  # what execve does to everybody else
+        return {
+            "terminal": self.terminal,
+            "user": user,
+            "args": list(self.args),
+            "env": complete_env(self.env, self.user, terminal=self.terminal),
+            "cwd": self.cwd or "/",
+            "capabilities": {"bounding": bounding, "effective": held, "permitted": held},
+            "noNewPrivileges": self.no_new_privileges,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A container as a runtime starts it: everything in config.json. `rootfs` is a mounted directory on the host."""
+
+    process: Process
+    rootfs: str
+    hostname: str
+    mounts: Sequence[Mount] = ()
+    network: str = "host"
+    read_only: bool = False
+    privileged: bool = False
+    shm_size: int = 64 << 20
+    annotations: tuple[tuple[str, str], ...] = ()
+    cgroup: str = ""
+
+    def to_spec(self) -> dict[str, Any]:
+        """The whole config.json."""
+        namespaces = ["pid", "ipc", "uts", "mount"] + (["network"] if self.network != "host" else [])
+        linux: dict[str, Any] = {"namespaces": [{"type": name} for name in namespaces]}
+        if not self.privileged:
+            linux |= {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}
+        if self.cgroup:
+            linux |= {"cgroupsPath": self.cgroup, "resources": {"devices": device_rules(self.privileged)}}
+        mounts = standard(shm_size=self.shm_size, privileged=self.privileged)
+        spec: dict[str, Any] = {
+            "ociVersion": VERSION,
+            "process": self.process.to_spec(),
+            "root": {"path": self.rootfs, "readonly": self.read_only},
+            "hostname": self.hostname,
+            "mounts": overlaid(mounts, self.mounts),
+            "linux": linux,
+        }
+        if self.annotations:
+            spec["annotations"] = dict(self.annotations)
+        return spec
+
+
+def overlaid(mounts: Iterable[dict[str, Any]], own: Iterable[Mount]) -> list[dict[str, Any]]:
+    """The standard mounts, less those the user replaces, then the user's, outer before inner."""
+    own = sorted(own, key=lambda mount: mount.target.count("/"))
+    replaced = {mount.target for mount in own}
+    return [m for m in mounts if m["destination"] not in replaced] + [m.to_spec() for m in own]
+
+
+def complete_env(env: Sequence[str], user: User, *, terminal: bool = False) -> list[str]:
+    """`env` with the last value of a name winning, and PATH, HOME and (on a terminal) TERM where they are missing."""
+    values: dict[str, str] = {}
+    for pair in env:
+        values[pair.partition("=")[0]] = pair
+    values.setdefault("PATH", PATH)
+    if terminal:
+        values.setdefault("TERM", "TERM=xterm")
+    values.setdefault("HOME", f"HOME={user.home}")
+    return list(values.values())
+
+
+def device_rules(privileged: bool) -> list[dict[str, Any]]:
+    """For runtimes that keep a device cgroup: making any node, and using the harmless ones."""
+    if privileged:
+        return [{"allow": True, "access": "rwm"}]
+    allowed = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, None)]
+    rules: list[dict[str, Any]] = [{"allow": False, "access": "rwm"}]
+    rules += [{"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")]
+    for major, minor in allowed:
+        rule: dict[str, Any] = {"allow": True, "type": "c", "major": major, "access": "rwm"}
+        rules.append(rule if minor is None else rule | {"minor": minor})
+    return rules

@@ -1,0 +1,30 @@
+"""Run-time state: what may be lost with a reboot, under a directory of its own for each store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def state_directory(root: Path) -> Path:
+    """`/run/lamella/<hash of the root>`, created when missing; two stores share nothing. Harmless to repeat.
+
+    Without root it is below `/run/user/<uid>`, and inside the store where the machine has no such directory.
+    """
+    name = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:12]
+    path = _base(root) / name
+    try:
+        path.mkdir(0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        path.mkdir(0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _base(root: Path) -> Path:
+    if os.geteuid() == 0:
+        return Path("/run/lamella")
+    personal = Path(f"/run/user/{os.geteuid()}")
+    return (personal if personal.is_dir() else root / "run") / "lamella"

@@ -1,0 +1,73 @@
+"""One RUN step of a build: a short-lived container on a mounted root, heard to its end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from core.progress import Progress
+from runtime.mounts import Mount
+from runtime.streams import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a RUN executes. `env` is `NAME=value`, `cwd` is created when missing, `user` as in `USER`.
+
+    `add_hosts` are `name:address`; `mounts` are absolute in the container.
+    """
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+    network: Literal["host", "none"] = "host"
+    hostname: str = "buildkitsandbox"
+    add_hosts: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    privileged: bool = False
+
+
+class StepRunner(Protocol):
+    """Runs steps one after the other or, from several threads, side by side."""
+
+    def run(self, rootfs: Path, step: Step, output: Output) -> int:
+        """Run `step` on the root mounted at `rootfs`; returns its exit code when all its processes have ended.
+
+        `output` gets what it writes, in pieces, from the calling thread. A command that is missing gives 127, one that
+        cannot be executed 126, with a line on stderr. Nothing that was mounted stays, mount points made for it are
+        removed again. Raises NotFound for an unknown user, StartFailed where the container cannot be started. If
+        `output` raises, or on an interrupt, the step is killed first. Needs private mounts (`core.namespaces`).
+        """
+
+
+def step_runner(root: Path, progress: Progress) -> StepRunner:
+    """The runner for this machine, on the store at `root`: the fastest OCI runtime that starts, else chroot.
+
+    Probing mounts, so call it where mounts are private; its answer is remembered. Falling back is said once through
+    `progress.warn`.
+    """
+    from runtime.probe import PACKAGES, choose
+    from runtime.state import state_directory
+
+    state = state_directory(root)
+    engine = choose(state)
+    if engine.path:
+        from runtime.oci_step import OciSteps
+
+        return OciSteps(engine, state)
+    from runtime.chroot import ChrootSteps
+
+    progress.warn(f"no OCI runtime starts here: RUN uses the embedded chroot backend; {PACKAGES} for full isolation")
+    return ChrootSteps(state)
+
+
+_numbers = itertools.count(1)
+
+
+def step_name() -> str:
+    """A name that no other living step of this machine has."""
+    return f"step-{os.getpid()}-{next(_numbers)}"

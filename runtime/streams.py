@@ -1,0 +1,96 @@
+"""Children whose output is heard: started without fork's cost, both pipes drained as they fill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+
+from core.progress import Stream
+
+Output = Callable[[Stream, bytes], None]
+CHUNK = 1 << 16
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
+    own_group: bool = True,
+    silent: bool = False,
+) -> int:
+    """Start `command` (an absolute path first) and return its pid; descriptors left out are /dev/null (0) or inherited.
+
+    In a process group of its own a Ctrl-C at the terminal reaches lamella alone, which then ends the child in order.
+    """
+    actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
+    for target in (1, 2) if silent else ():
+        actions.append((os.POSIX_SPAWN_OPEN, target, "/dev/null", os.O_WRONLY, 0))
+    if stdin is None:
+        actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
+    for target, fd in ((0, stdin), (1, stdout), (2, stderr)):
+        if fd is not None and fd != target:
+            actions.append((os.POSIX_SPAWN_DUP2, fd, target))
+    arguments, environment = list(command), dict(env or MINIMAL_ENV)
+    if own_group:
+        return os.posix_spawn(command[0], arguments, environment, file_actions=actions, setsigmask=[], setpgroup=0)
+    return os.posix_spawn(command[0], arguments, environment, file_actions=actions, setsigmask=[])
+
+
+MINIMAL_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+def listen(command: Sequence[str], output: Output, on_abort: Callable[[], None]) -> int:
+    """Run `command` to its end, passing on all it writes; see `hear`."""
+    return hear(lambda out, err: spawn(command, stdout=out, stderr=err), output, on_abort)
+
+
+def hear(begin: Callable[[int, int], int], output: Output, on_abort: Callable[[], None]) -> int:
+    """Pass on all that the child writes which `begin(stdout, stderr)` starts; its exit code (128+n for a signal).
+
+    If `output` raises or we are interrupted, `on_abort` must make the child end; it is waited for in any case.
+    """
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    try:
+        try:
+            pid = begin(out_write, err_write)
+        finally:
+            os.close(out_write)
+            os.close(err_write)
+        try:
+            _drain({out_read: "stdout", err_read: "stderr"}, output)
+            return wait(pid)
+        except BaseException:
+            on_abort()
+            wait(pid)
+            raise
+    finally:
+        os.close(out_read)
+        os.close(err_read)
+
+
+def _drain(pipes: dict[int, Stream], output: Output) -> None:
+    poll = select.poll()
+    for fd in pipes:
+        poll.register(fd, select.POLLIN)
+    while pipes:
+        for fd, _ in poll.poll():
+            data = os.read(fd, CHUNK)
+            if data:
+                output(pipes[fd], data)
+            else:
+                poll.unregister(fd)
+                del pipes[fd]
+
+
+def wait(pid: int) -> int:
+    """The exit code of the child `pid` (128+n for a signal); 255 where somebody else has reaped it."""
+    with contextlib.suppress(ChildProcessError):
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return code if code >= 0 else 128 - code
+    return 255

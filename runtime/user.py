@@ -1,0 +1,96 @@
+"""Who a container runs as: `user[:group]` looked up in the image's own /etc/passwd and /etc/group."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.errors import NotFound
+
+MAX_FILE = 4 << 20  # bytes read of either file: nobody vouches for an image's content
+MAX_ID = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Numbers for the kernel, and the home directory for $HOME."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+def lookup(rootfs: str | os.PathLike[str], text: str) -> User:
+    """The user that `text` (`name`, `uid`, `name:group`, `uid:gid`; empty is root) means in `rootfs`.
+
+    Numbers need no entry, names do; supplementary groups come with a user that has one and names no group.
+    Raises NotFound.
+    """
+    name, colon, group = text.partition(":")
+    name = name or "0"
+    entry = _find_user(rootfs, name)
+    if entry is None and not _is_id(name):
+        raise NotFound(
+            f"unable to find user {name}: no matching entries in passwd file",
+            "add the user in the image, or give a number",
+        )
+    uid = int(entry[2]) if entry else int(name)
+    gid = int(entry[3]) if entry else 0
+    home = entry[5] if entry and entry[5] else "/"
+    if colon and group:
+        return User(uid, _find_group(rootfs, group), (), home)
+    return User(uid, gid, _groups_of(rootfs, entry[0]) if entry else (), home)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= MAX_ID
+
+
+def _find_user(rootfs: str | os.PathLike[str], name: str) -> list[str] | None:
+    by_id = None
+    for fields in _lines(rootfs, "/etc/passwd", 7):
+        if not (_is_id(fields[2]) and _is_id(fields[3])):
+            continue
+        if fields[0] == name:
+            return fields
+        if by_id is None and fields[2] == name:
+            by_id = fields
+    return by_id
+
+
+def _find_group(rootfs: str | os.PathLike[str], name: str) -> int:
+    for fields in _lines(rootfs, "/etc/group", 3):
+        if fields[0] == name and _is_id(fields[2]):
+            return int(fields[2])
+    if _is_id(name):
+        return int(name)
+    raise NotFound(
+        f"unable to find group {name}: no matching entries in group file",
+        "add the group in the image, or give a number",
+    )
+
+
+def _groups_of(rootfs: str | os.PathLike[str], name: str) -> tuple[int, ...]:
+    found = {
+        int(fields[2])
+        for fields in _lines(rootfs, "/etc/group", 4)
+        if name in fields[3].split(",") and _is_id(fields[2])
+    }
+    return tuple(sorted(found))
+
+
+def _lines(rootfs: str | os.PathLike[str], path: str, least: int) -> Iterator[list[str]]:
+    from core.paths import resolve_in
+
+    try:
+        fd = os.open(resolve_in(rootfs, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    with os.fdopen(fd, "rb") as file:
+        text = file.read(MAX_FILE).decode("utf-8", "surrogateescape")
+    for line in text.splitlines():
+        fields = line.strip().split(":")
+        if len(fields) >= least and not line.startswith("#"):
+            yield fields
