@@ -70,7 +70,7 @@ class Database:
             if seen > len(migrations):
                 raise Unsupported(f"{self.path} was written by a newer lamella", "upgrade lamella to use this store")
             for script in migrations[seen:]:
-                for statement in filter(str.strip, script.split(";")):
+                for statement in statements(script):
                     connection.execute(statement)
             connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (owner, len(migrations)))
 
@@ -96,16 +96,21 @@ class Database:
             connection.execute("COMMIT")
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """One transaction (BEGIN IMMEDIATE): durable when the block ends well, undone when it raises. Nests by joining.
 
+        With `durable` off a power loss may undo it, together with nothing that was durable before: for what means
+        nothing after a restart (leases) or is no loss (when something was last used).
         Raises Unavailable when another process holds the file longer than a minute, or the disk is full.
         """
         connection = self._connection()
         if connection.in_transaction:
             yield connection
             return
+        relaxed = self._sync and not durable
         try:
+            if relaxed:
+                connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -118,9 +123,28 @@ class Database:
             raise Unavailable(
                 f"cannot write {self.path}: {error}", "free some space, or wait for the other process"
             ) from error
+        finally:
+            if relaxed:
+                connection.execute("PRAGMA synchronous=FULL")
+
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside a `write` or `snapshot` block."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        return connection is not None and connection.in_transaction
 
     def close(self) -> None:
         """Close every thread's connection. Harmless to repeat."""
         while self._connections:
             self._connections.pop().close()
         self._local = threading.local()
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of `script`, one by one; a trigger's body is part of its statement."""
+    pending = ""
+    for piece in script.split(";"):
+        pending += piece + ";"
+        if sqlite3.complete_statement(pending):
+            if pending.strip(" \n;"):
+                yield pending
+            pending = ""

@@ -1,0 +1,64 @@
+"""Who uses an image beyond its names: containers, builds, mounts. A hold keeps the image's layers and config, even where the
+image itself is removed by force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from core.database import Database
+from image.digest import Digest
+
+HoldKind = Literal["container", "build", "mount"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """`id` is the holder's own, also the key of its snapshot if it has one; `name` is what people call it."""
+
+    kind: HoldKind
+    id: str
+    name: str
+    image: Digest
+    running: bool
+
+
+class Holds:
+    """Every lookup is one look into an index."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def set(self, hold: Hold) -> None:
+        """Write the hold down in place of one with the same kind and ID (also to change `running`), and keep the image's
+        layers with it. Set it in the transaction that looked the image up."""
+        values = (hold.kind, hold.id, hold.name, hold.image, int(hold.running))
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO holds VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name,"
+                " image = excluded.image, running = excluded.running",
+                values,
+            )
+            connection.execute(
+                "INSERT OR IGNORE INTO hold_layers SELECT diff_id, ?, ? FROM image_layers WHERE image = ?",
+                (hold.kind, hold.id, hold.image),
+            )
+
+    def delete(self, kind: HoldKind, id: str) -> bool:
+        """Let go; False where there was no such hold. `collect` frees what it alone kept."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM hold_layers WHERE kind = ? AND id = ?", (kind, id))
+            return connection.execute("DELETE FROM holds WHERE kind = ? AND id = ?", (kind, id)).rowcount > 0
+
+    def of_image(self, image: Digest) -> list[Hold]:
+        """Who holds the image."""
+        return list(self._select("WHERE image = ? ORDER BY kind, id", (image,)))
+
+    def all(self) -> Iterator[Hold]:
+        """Every hold, by kind and ID."""
+        return self._select("ORDER BY kind, id", ())
+
+    def _select(self, rest: str, values: tuple[object, ...]) -> Iterator[Hold]:
+        for row in self._database.read().execute(f"SELECT kind, id, name, image, running FROM holds {rest}", values):
+            yield Hold(row[0], row[1], row[2], Digest(row[3]), bool(row[4]))

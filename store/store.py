@@ -1,0 +1,97 @@
+"""One store: everything below one root directory, opened once by a command, at a cost that does not depend on what is in it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from core.database import Database
+from core.errors import Unavailable
+from core.files import make_directories
+from store import catalog
+from store.disk import DiskBlobs
+from store.file_digests import FileDigests
+from store.holds import Holds
+from store.images import Images
+from store.layers import LayerTable
+from store.leases import Leases
+from store.records import Records
+from store.tags import Tags
+from store.temporary import Temporaries
+
+# Only the top is open to others (to pass through, not to list): a layer may contain setuid programs (CVE-2021-41091).
+_DIRECTORIES = ("blobs", "layers", "snapshots", "containers", "builds", "tmp", "locks")
+
+
+class Store:
+    """The tables and blobs of one root. Usable from several threads; a process that forks opens it in the child."""
+
+    def __init__(self, root: Path, database: Database, *, sync: bool) -> None:
+        self.root = root
+        self.sync = sync
+        self.database = database
+        self.leases = Leases(database, root)
+        self.blobs = DiskBlobs(root, sync=sync, protect=lambda digest: self.leases.session.hold_blob(digest))
+        self.images = Images(database, self.blobs)
+        self.tags = Tags(database)
+        self.layers = LayerTable(database)
+        self.records = Records(database)
+        self.holds = Holds(database)
+        self.temporaries = Temporaries(root)
+        self.file_digests = FileDigests(root / "files.db")
+
+    @classmethod
+    def open(cls, root: Path, *, sync: bool = True) -> Self:
+        """The store at `root`, made there when there is none. `sync` off: nothing waits for the disk.
+
+        Raises Unavailable where the place cannot be used, Unsupported where a newer lamella has changed it.
+        """
+        path = root / "catalog.db"
+        if not os.path.exists(path):  # it is made last: where it is, everything else is
+            _create(root)
+        return cls(root, Database(path, catalog.OWNER, catalog.MIGRATIONS, sync=sync), sync=sync)
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Everything inside happens at once and durably, or not at all; other processes write before or after it."""
+        return self.database.write()
+
+    def layer_path(self, directory: str) -> Path:
+        """Where the layer directory with this name is."""
+        return self.root / "layers" / directory
+
+    def sync_layers(self) -> None:
+        """Everything written to the store's disk so far is durable when this returns (one syncfs; nothing when `sync` is
+        off). To be called before the transaction that makes layer directories known to the user."""
+        if self.sync:
+            from core.syscalls import sync_filesystem
+
+            sync_filesystem(self.root)
+
+    def close(self) -> None:
+        """Release this process's lease and the database. Harmless to repeat."""
+        self.leases.close()
+        self.file_digests.close()
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _create(root: Path) -> None:
+    try:
+        make_directories(root, 0o711)
+        for name in _DIRECTORIES:
+            make_directories(root / name, 0o700)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make a store at {root}: {error.strerror}", "choose another place with --root, or run as root"
+        ) from error

@@ -1,0 +1,146 @@
+"""Names: tags (`repository:tag`, moved at will) and repository digests (`repository@digest`, written by pull and push)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from core.database import Database
+from core.errors import NotFound
+from image.descriptor import Descriptor
+from image.digest import Digest
+from image.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """`reference` is full and has a tag; `target` is a manifest or an index, `image` the image below it that is here;
+    `updated` is in nanoseconds since the epoch."""
+
+    reference: Reference
+    target: Descriptor
+    image: Digest
+    updated: int
+
+
+_COLUMNS = "repository, tag, image, target_type, target_digest, target_size, updated"
+
+
+class Tags:
+    """Every lookup is one look into an index."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, reference: Reference) -> Tag | None:
+        """The tag, or None."""
+        values = (reference.repository, reference.tag)
+        return next(self._select("WHERE repository = ? AND tag = ?", values), None)
+
+    def set(self, reference: Reference, image: Digest, target: Descriptor) -> Digest | None:
+        """Point the tag at `image`; returns the image that had it before. Harmless to repeat. Raises NotFound where the
+        image is not in the store."""
+        assert reference.tag, "only a tagged reference names a tag"
+        values = (
+            reference.repository, reference.tag, image, target.media_type, target.digest, target.size, time.time_ns(),
+        )  # fmt: skip
+        with self._database.write() as connection:
+            before = self.get(reference)
+            try:
+                connection.execute(
+                    f"INSERT INTO tags ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                    " image = excluded.image, target_type = excluded.target_type, updated = excluded.updated,"
+                    " target_digest = excluded.target_digest, target_size = excluded.target_size",
+                    values,
+                )
+            except sqlite3.IntegrityError as error:
+                raise _no_image(image) from error
+        return before.image if before else None
+
+    def delete(self, reference: Reference) -> bool:
+        """Take the tag away; False where there was none."""
+        with self._database.write() as connection:
+            return connection.execute(
+                "DELETE FROM tags WHERE repository = ? AND tag = ?", (reference.repository, reference.tag)
+            ).rowcount > 0  # fmt: skip
+
+    def of_image(self, image: Digest) -> list[Tag]:
+        """The image's tags, by name."""
+        return list(self._select("WHERE image = ? ORDER BY repository, tag", (image,)))
+
+    def of_images(self, images: Iterable[Digest]) -> dict[Digest, list[Tag]]:
+        """The tags of several images in one query; images without tags are left out."""
+        found: dict[Digest, list[Tag]] = {}
+        chosen = "WHERE image IN (SELECT value FROM json_each(?)) ORDER BY repository, tag"
+        for tag in self._select(chosen, (json.dumps(list(images)),)):
+            found.setdefault(tag.image, []).append(tag)
+        return found
+
+    def of_repository(self, repository: str) -> list[Tag]:
+        """All tags of the repository (full form, with its registry), by name."""
+        return list(self._select("WHERE repository = ? ORDER BY tag", (repository,)))
+
+    def all(self) -> Iterator[Tag]:
+        """Every tag, by name."""
+        return self._select("ORDER BY repository, tag", ())
+
+    def add_digest(self, reference: Reference, image: Digest) -> None:
+        """Write down that `repository@digest` is `image`; where it was another image before, it moves. Harmless to repeat.
+
+        Raises NotFound where the image is not in the store.
+        """
+        assert reference.digest, "only a reference with a digest names one"
+        with self._database.write() as connection:
+            try:
+                connection.execute(
+                    "INSERT INTO repository_digests VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET image = excluded.image",
+                    (reference.repository, reference.digest, image),
+                )
+            except sqlite3.IntegrityError as error:
+                raise _no_image(image) from error
+
+    def get_digest(self, reference: Reference) -> Digest | None:
+        """The image that `repository@digest` names here."""
+        row = self._database.read().execute(
+            "SELECT image FROM repository_digests WHERE repository = ? AND digest = ?",
+            (reference.repository, reference.digest),
+        ).fetchone()  # fmt: skip
+        return Digest(row[0]) if row else None
+
+    def delete_digest(self, reference: Reference) -> bool:
+        """Take the repository digest away; False where there was none."""
+        with self._database.write() as connection:
+            return connection.execute(
+                "DELETE FROM repository_digests WHERE repository = ? AND digest = ?",
+                (reference.repository, reference.digest),
+            ).rowcount > 0  # fmt: skip
+
+    def digests_of(self, image: Digest) -> list[Reference]:
+        """The image's repository digests, by name."""
+        return self.digests_of_images([image]).get(image, [])
+
+    def digests_of_images(self, images: Iterable[Digest]) -> dict[Digest, list[Reference]]:
+        """The repository digests of several images in one query; images without any are left out."""
+        found: dict[Digest, list[Reference]] = {}
+        rows = self._database.read().execute(
+            "SELECT image, repository, digest FROM repository_digests WHERE image IN (SELECT value FROM json_each(?))"
+            " ORDER BY repository, digest",
+            (json.dumps(list(images)),),
+        )
+        for row in rows:
+            registry, _, path = row[1].partition("/")
+            found.setdefault(Digest(row[0]), []).append(Reference(registry, path, "", Digest(row[2])))
+        return found
+
+    def _select(self, rest: str, values: tuple[object, ...]) -> Iterator[Tag]:
+        for row in self._database.read().execute(f"SELECT {_COLUMNS} FROM tags {rest}", values):
+            registry, _, path = row[0].partition("/")
+            target = Descriptor(row[3], Digest(row[4]), row[5])
+            yield Tag(Reference(registry, path, row[1]), target, Digest(row[2]), row[6])
+
+
+def _no_image(image: Digest) -> NotFound:
+    return NotFound(f"no such image: {image}", "it may have been removed meanwhile; pull or build it again")
