@@ -45,10 +45,8 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What RUN, CMD and ENTRYPOINT start. Exec form: `words` is argv. Shell form: one word, the line for the shell.
-
-    An empty shell form has no words; neither has the exec form `[]`.
-    """
+    """What RUN, CMD and ENTRYPOINT start. Exec form: `words` is argv. Shell form: one word, the line for the shell, which
+    may be empty; only the exec form `[]` has no words."""
 
     words: tuple[str, ...]
     shell: bool
