@@ -1,0 +1,103 @@
+"""One layer coming in: download → sha256 → decompress → sha256 → unpack in one pass, the compressed blob kept beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.errors import Integrity
+from core.progress import Task
+from image.descriptor import Descriptor
+from image.digest import DiffID
+from layer.compression import decompressor
+from layer.pipeline import Readable
+from registry.client.download import Download
+from registry.client.errors import WrongBytes
+from registry.client.pipe import PIECE, Pipe
+from registry.client.remote import Repository
+
+if TYPE_CHECKING:
+    from snapshot.layers import Layers
+
+    from store.layers import Layer
+    from store.store import Store
+
+
+def bring_in(
+    store: Store, layers: Layers, sources: Sequence[Repository], diff_id: DiffID, blob: Descriptor, task: Task
+) -> Layer:
+    """The layer `diff_id` in the store, out of `blob`. Nothing stays, and nobody saw a row, when this raises.
+
+    Raises WrongBytes where the blob or its content is not what the manifest says, and whatever the download raises.
+    """
+    incoming: Readable
+    if store.blobs.stat(blob.digest) == blob.size:
+        task.advance(blob.size)
+        with store.blobs.open(blob.digest) as file:
+            return layers.unpack(diff_id, blob, decompressor(file))
+    incoming = Incoming(store, Download(sources, blob, task.advance), blob)
+    try:
+        return layers.unpack(diff_id, blob, Whole(decompressor(incoming), incoming))
+    except BaseException as error:
+        incoming.give_up(error)
+        raise
+
+
+class Incoming:
+    """A Readable over a download which writes every byte into the blob store on its way, from a thread of its own.
+
+    Its end is only reached once the blob is committed: verified and durable.
+    """
+
+    def __init__(self, store: Store, download: Download, blob: Descriptor) -> None:
+        self._store = store
+        self._download = download
+        self._blob = blob
+        self._pipe = Pipe()
+        self._thread = threading.Thread(target=self._pump, name="download", daemon=True)
+        self._thread.start()
+
+    def _pump(self) -> None:
+        try:
+            with self._store.blobs.writer(self._blob.digest.algorithm) as writer:
+                while data := self._download.read(PIECE):
+                    self._pipe.write(data)
+                    writer.write(data)
+                try:
+                    writer.commit(self._blob.digest)
+                except Integrity as error:
+                    raise WrongBytes(
+                        f"{self._download.what}: {error.message}", "nothing was stored; try again"
+                    ) from error
+            self._pipe.finish()
+        except BaseException as error:
+            self._pipe.fail(error)
+        finally:
+            self._download.close()
+
+    def read(self, n: int = -1, /) -> bytes:
+        """As Readable; raises what ended the download."""
+        return self._pipe.read(n)
+
+    def give_up(self, error: BaseException) -> None:
+        """Stop the download and wait until it has left no trace."""
+        self._pipe.fail(error)
+        self._thread.join(5)
+
+
+class Whole:
+    """The decompressed stream, whose end is not reported before the compressed one has come to its own: what a
+    decompressor does not look at is part of the digest too."""
+
+    def __init__(self, stream: Readable, below: Readable) -> None:
+        self._stream = stream
+        self._below = below
+
+    def read(self, n: int = -1, /) -> bytes:
+        """As Readable."""
+        data = self._stream.read(n)
+        if not data and n != 0:
+            while self._below.read(PIECE):
+                pass
+        return data
