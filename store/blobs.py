@@ -107,6 +107,15 @@ class VerifyingFile:
             self._check()
         return data
 
+    def lines(self) -> Iterator[bytes]:
+        """The blob's lines, each with its line feed."""
+        rest = b""
+        while data := self.read(CHUNK_BYTES):
+            *whole, rest = (rest + data).split(b"\n")
+            yield from (line + b"\n" for line in whole)
+        if rest:
+            yield rest
+
     def _check(self) -> None:
         if self._checked:
             return

@@ -153,7 +153,7 @@ class DiskBlobWriter:
         return Blob(digest, self._size)
 
     def _place(self, target: Path) -> None:
-        os.fchmod(self._file.fileno(), 0o644)
+        os.fchmod(self._file.fileno(), 0o444)
         try:
             os.rename(self._path, target)
         except FileNotFoundError:

@@ -1,0 +1,174 @@
+"""Layers between the disk and the catalog: a sealed directory gets its row, a foreign tar becomes a directory, a directory
+becomes its tar again. Whatever is written is hashed in the pass that writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.errors import Integrity, NotFound
+from image.descriptor import Descriptor
+from image.digest import DiffID, Digest
+from layer.pack import PACK_VERSION, Packed
+from layer.pipeline import Readable
+from snapshot.protocol import Snapshotter
+from store.blobs import CHUNK_BYTES, FSCK_HINT
+from store.disk import disk_errors
+from store.layers import Layer
+from store.store import Store
+from store.temporary import Claim
+
+Write = Callable[[bytes | memoryview], object]
+
+
+class LayerDamaged(Integrity):
+    """A layer on disk is not what its DiffID or listing says."""
+
+    def __init__(self, layer: Layer, why: str) -> None:
+        super().__init__(f"layer {layer.diff_id} (directory {layer.directory}) is damaged: {why}", FSCK_HINT)
+
+
+class Layers:
+    """The layers of one store. Usable from several threads."""
+
+    def __init__(self, store: Store, snapshotter: Snapshotter) -> None:
+        self._store = store
+        self._snapshotter = snapshotter
+        self._unsettled: list[str] = []
+
+    def adopt(self, directory: str, packed: Packed) -> Layer:
+        """Give the sealed `directory` its row under its DiffID, held by this process's lease. Where there is a twin, that
+        one is returned and the directory removed. Inside or outside a transaction."""
+        layer = Layer(packed.diff_id, directory, packed.size, "packed", PACK_VERSION)
+        winner = self._enter(layer)
+        if winner.directory != directory:
+            self._snapshotter.settle(directory, keep=False)
+        else:
+            self._unsettled.append(directory)
+        self._settle()
+        return winner
+
+    def _settle(self) -> None:
+        """Directories whose rows have been committed need no claim any more; inside a transaction they still do."""
+        while self._unsettled and not self._store.database.in_transaction():
+            self._snapshotter.settle(self._unsettled.pop())
+
+    def _enter(self, layer: Layer) -> Layer:
+        with self._store.transaction():
+            self._store.leases.session.hold_layer(layer.diff_id)
+            return self._store.layers.add(layer)
+
+    def find(self, diff_id: DiffID) -> Layer | None:
+        """The layer if it is here, held by this process's lease from now on."""
+        with self._store.database.write(durable=False):
+            layer = self._store.layers.get(diff_id)
+            if layer:
+                self._store.leases.session.hold_layer(diff_id)
+            return layer
+
+    def unpack(self, diff_id: DiffID, blob: Descriptor, stream: Readable) -> Layer:
+        """Make the uncompressed tar `stream` a layer, whose compressed form is the kept `blob`. Of two who unpack the same
+        layer at once one wins, and both get it. The row is durable, the files are so after `Store.sync_layers`.
+
+        Raises Integrity where the tar is not `diff_id`, what `apply_layer` raises for bad input, Unavailable when the disk
+        is full; nothing is left then.
+        """
+        from layer.apply import apply_layer
+
+        with disk_errors(self._store.root):
+            fd, home = self._store.temporaries.directory()
+            claim = Claim(self._store.root, fd, home)
+            keep = False
+            try:
+                target = claim.home / "diff"
+                target.mkdir(0o755)
+                digests: dict[bytes, bytes] = {}
+                applied = apply_layer(stream, target, digests=digests)
+                if applied.diff_id != diff_id:
+                    raise Integrity(
+                        f"the layer's tar hashes to {applied.diff_id}, the image config says {diff_id}",
+                        "the image is broken or was tampered with; ask who pushed it",
+                    )
+                listing = self._list(target, digests)
+                name = claim.place(target)
+                layer = Layer(diff_id, name, applied.size, "foreign", PACK_VERSION, blob, listing)
+                winner = self._enter(layer)
+                keep = winner.directory == name
+                return winner
+            finally:
+                claim.settle(keep=keep)
+
+    def _list(self, directory: Path, digests: dict[bytes, bytes]) -> Digest:
+        from layer.listing import write_listing
+
+        with self._store.blobs.writer() as writer:
+            write_listing(directory, writer.write, digests)
+            return writer.commit().digest
+
+    def write_tar(self, layer: Layer, write: Write) -> None:
+        """Give the layer's tar to `write`, piece by piece. Raises Integrity where it is not its DiffID any more: what was
+        written is then not to be used."""
+        if layer.origin == "packed":
+            self._pack(layer, write)
+        else:
+            self._decompress(layer, write)
+
+    def _pack(self, layer: Layer, write: Write) -> None:
+        from layer.pack import stream
+
+        path = self._store.layer_path(layer.directory)
+        try:
+            found = stream(path, write)
+        except FileNotFoundError as error:
+            raise LayerDamaged(layer, f"{error.filename or path} is missing") from error
+        if found != layer.diff_id:
+            raise LayerDamaged(layer, f"it packs to {found}")
+
+    def _decompress(self, layer: Layer, write: Write) -> None:
+        import hashlib
+
+        from layer.compression import decompressor
+
+        if layer.blob is None:
+            raise LayerDamaged(layer, "its blob is not known")
+        found = hashlib.new(layer.diff_id.algorithm)
+        with self._store.blobs.open(layer.blob.digest) as file:
+            tar = decompressor(file)
+            while data := tar.read(CHUNK_BYTES):
+                found.update(data)
+                write(data)
+            while file.read(CHUNK_BYTES):  # what may follow the compressed data is part of the blob's digest
+                pass
+        if found.hexdigest() != layer.diff_id.hex:
+            raise LayerDamaged(layer, f"its blob decompresses to {found.hexdigest()}")
+
+    def directories(self, diff_ids: Sequence[DiffID]) -> list[str]:
+        """The directories to prepare a snapshot on, bottom first, held by this process's lease. Raises NotFound naming the
+        layer that is missing."""
+        session = self._store.leases.session
+        with self._store.database.write(durable=False):
+            found = self._store.layers.get_many(diff_ids)
+            missing = next((d for d in diff_ids if d not in found), None)
+            if missing:
+                raise NotFound(f"layer {missing} is not in the store", "pull or build the image again")
+            for diff_id in found:
+                session.hold_layer(diff_id)
+        return [found[diff_id].directory for diff_id in diff_ids]
+
+    def verify(self, layer: Layer) -> None:
+        """Read everything there is of the layer. Raises Integrity saying what differs."""
+        path = self._store.layer_path(layer.directory)
+        if not path.is_dir():
+            raise LayerDamaged(layer, "the directory is missing")
+        if layer.listing:
+            self._verify_listing(layer, layer.listing, path)
+        self.write_tar(layer, lambda data: None)
+
+    def _verify_listing(self, layer: Layer, listing: Digest, path: Path) -> None:
+        from layer.listing import verify
+
+        with self._store.blobs.open(listing) as file:
+            wrong = verify(path, file.lines())
+        if wrong:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise LayerDamaged(layer, f"{wrong[0]}{more}")

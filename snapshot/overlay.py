@@ -1,0 +1,58 @@
+"""Snapshots as overlayfs mounts: preparing copies nothing, sealing is a rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from snapshot.attributes import copy_attributes, strip_overlay_marks
+from snapshot.mounting import mount_overlay, unmount
+from snapshot.places import Places
+from store.removal import remove
+
+
+class Overlay:
+    """A Snapshotter on overlayfs; see the Protocol. `userxattr`: inside a user namespace, where `trusted.*` is refused."""
+
+    def __init__(self, root: Path, *, userxattr: bool = False) -> None:
+        self._places = Places(root)
+        self._userxattr = userxattr
+
+    def prepare(self, key: str, parents: Sequence[str]) -> None:
+        def fill(home: Path) -> None:
+            for name in ("upper", "work", "rootfs") if parents else ("upper", "work", "rootfs", "nothing"):
+                (home / name).mkdir(0o755)
+            if parents:  # the root's own attributes always come from the upper directory
+                below = os.fspath(self._places.layers / parents[-1])
+                copy_attributes(below, os.fspath(home / "upper"), os.stat(below))
+
+        self._places.create(key, parents, fill)
+
+    @contextlib.contextmanager
+    def mounted(self, key: str, *, durable: bool = False) -> Iterator[Path]:
+        home = self._places.path(key)
+        lower = self._places.parents(key) or [f"../snapshots/{key}/nothing"]
+        remove(home / "work" / "work" / "incompat")  # else the kernel refuses what was mounted volatile before
+        mount_overlay(self._places.layers, lower, home, volatile=not durable, userxattr=self._userxattr)
+        try:
+            yield home / "rootfs"
+        finally:
+            unmount(home / "rootfs")
+
+    def seal(self, key: str) -> str:
+        strip_overlay_marks(os.fspath(self._places.path(key) / "upper"))
+        return self._places.seal(key, "upper")
+
+    def settle(self, directory: str, *, keep: bool = True) -> None:
+        self._places.settle(directory, keep)
+
+    def remove(self, key: str) -> None:
+        self._places.remove(key)
+
+    def exists(self, key: str) -> bool:
+        return self._places.exists(key)
+
+    def keys(self) -> list[str]:
+        return self._places.keys()

@@ -1,0 +1,122 @@
+"""Where snapshots live: `<root>/snapshots/<key>/{upper,work,rootfs,parents}`, and whose they are.
+
+A snapshot's directory is locked by the process that prepared it. It is made in `tmp` and renamed, so it is never seen half
+made; sealing renames it back to `tmp`, where it stands for the new layer until the catalog has its row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.errors import Conflict, InvalidInput, NotFound
+from core.files import make_directories
+from store.disk import disk_errors
+from store.removal import remove
+from store.temporary import Claim, Temporaries, lock_directory, short_name
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_PARENTS = "parents"
+
+
+class Places:
+    """The snapshots of one root, for both ways of making them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.layers = self.root / "layers"
+        self._snapshots = self.root / "snapshots"
+        self._temporaries = Temporaries(self.root)
+        self._locks: dict[str, int] = {}
+        self._claims: dict[str, Claim] = {}
+
+    def create(self, key: str, parents: Sequence[str], fill: Callable[[Path], None]) -> None:
+        """Make the snapshot's directory, with what `fill` puts into it. Raises Conflict where `key` exists."""
+        target = self._checked(key)
+        for name in parents:
+            if not (self.layers / name).is_dir():
+                raise NotFound(f"layer directory {name} is missing", "run `lamella fsck`, then pull or build again")
+        with disk_errors(self.root):
+            fd, home = self._temporary()
+            try:
+                fill(home)
+                # A link's target is written with its inode: no file to fsync.
+                (home / _PARENTS).symlink_to(":".join(parents) or ":")
+                os.rename(home, target)
+            except BaseException as error:
+                remove(home)
+                os.close(fd)
+                if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise Conflict(f"snapshot {key} exists already", "remove it first") from error
+                raise
+            self._locks[key] = fd
+
+    def _temporary(self) -> tuple[int, Path]:
+        try:
+            return self._temporaries.directory()
+        except FileNotFoundError:
+            for path in (self._snapshots, self.layers, self._temporaries.path):
+                make_directories(path, 0o700)
+            return self._temporaries.directory()
+
+    def path(self, key: str) -> Path:
+        """The snapshot's directory. Raises NotFound where there is none."""
+        path = self._checked(key)
+        if not path.is_dir():
+            raise NotFound(f"no such snapshot: {key}")
+        return path
+
+    def parents(self, key: str) -> list[str]:
+        """The names of the layer directories below, bottom first."""
+        return [name for name in os.readlink(self.path(key) / _PARENTS).split(":") if name]
+
+    def seal(self, key: str, directory: str) -> str:
+        """Make the snapshot's subdirectory `directory` a layer; the rest goes when the claim is settled."""
+        path = self.path(key)
+        self._check_unmounted(key, path)
+        fd = self._locks.pop(key, None) or lock_directory(path)
+        if fd is None:
+            raise NotFound(f"no such snapshot: {key}")
+        with disk_errors(self.root):
+            claim = Claim(self.root, fd, path)
+            claim.place(claim.home / directory)
+        self._claims[claim.name] = claim
+        return claim.name
+
+    def settle(self, directory: str, keep: bool) -> None:
+        claim = self._claims.pop(directory, None)
+        if claim:
+            claim.settle(keep=keep)
+
+    def remove(self, key: str) -> None:
+        path = self._checked(key)
+        self._check_unmounted(key, path)
+        doomed = self._temporaries.path / short_name()
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, doomed)
+            remove(doomed)
+        fd = self._locks.pop(key, None)
+        if fd is not None:
+            os.close(fd)
+
+    def _check_unmounted(self, key: str, path: Path) -> None:
+        if os.path.ismount(path / "rootfs"):
+            raise Conflict(f"snapshot {key} is still mounted", "end what uses it first")
+
+    def exists(self, key: str) -> bool:
+        return self._checked(key).is_dir()
+
+    def keys(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self._snapshots))
+        except FileNotFoundError:
+            return []
+
+    def _checked(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise InvalidInput(f"invalid snapshot key: {key!r}", "use letters, digits, '_', '.' and '-'")
+        return self._snapshots / key
