@@ -1,0 +1,77 @@
+"""`lamella registry`: serve images to others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.main import LazyGroup
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+    from registry.server.listen import Address
+
+
+@click.group(cls=LazyGroup, table={"serve": ("cli.registry:serve", "Run a registry in the foreground")})
+def registry() -> None:
+    """Serve images to others."""
+
+
+@click.command(short_help="Run a registry in the foreground")
+@click.option(
+    "--listen",
+    default="127.0.0.1:5000",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the registry keeps its images.  [default: ROOT/registry]",
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes that share the work.",
+)
+@click.option(
+    "--allow-anyone", is_flag=True, help="Listen beyond this machine, where anybody may then push and delete."
+)
+@click.pass_obj
+def serve(settings: Settings, listen: str, data: Path | None, workers: int, allow_anyone: bool) -> None:
+    """Run a registry until it is stopped by Ctrl-C or SIGTERM.
+
+    There is no access control yet: whoever reaches the address may push, pull and delete. So it listens on this
+    machine alone unless told otherwise.
+
+    \b
+    Examples:
+      lamella registry serve
+      lamella registry serve --listen 127.0.0.1:5001 --data /srv/registry
+      lamella push localhost:5000/team/app:1.0
+    """
+    from registry.server.listen import Address
+    from registry.server.serve import ServerSettings
+    from registry.server.serve import serve as run
+
+    address = Address.parse(listen)
+    if not address.loopback and not allow_anyone:
+        from core.errors import InvalidInput
+
+        raise InvalidInput(
+            f"{address} can be reached from other machines, and there is no access control yet",
+            "listen on 127.0.0.1, or say --allow-anyone if everybody there may push and delete",
+        )
+    place = (data or settings.root / "registry").absolute()
+    run(ServerSettings(address, place, workers, settings.sync), lambda ready: _say_ready(ready, place))
+
+
+def _say_ready(address: Address, data: Path) -> None:
+    click.echo(f"lamella registry: serving http://{address} from {data}", err=True)

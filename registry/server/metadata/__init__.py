@@ -1,0 +1,1 @@
+"""What the registry knows: which repository has which blobs, manifests and tags. The only truth for names."""

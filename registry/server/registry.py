@@ -1,0 +1,38 @@
+"""What every handler works with: the metadata, the blobs, and threads for what blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from registry.server.metadata.protocol import MetadataStore
+from registry.server.storage.protocol import RegistryBlobs
+
+P = ParamSpec("P")
+T = TypeVar("T")
+THREADS = 16
+
+
+class Registry:
+    """One process's registry. Single indexed reads happen on the event loop; all that writes, or waits, in `threads`."""
+
+    def __init__(self, metadata: MetadataStore, blobs: RegistryBlobs) -> None:
+        self.metadata = metadata
+        self.blobs = blobs
+        self.threads = ThreadPoolExecutor(THREADS, "registry")
+
+    async def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in a thread. It is done to its end even where the caller is cancelled meanwhile."""
+        return await asyncio.shield(self.start(work, *args, **kwargs))
+
+    def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Begin `work` in a thread; its future."""
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self.threads, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Finish what was begun, then let go of files. Harmless to repeat."""
+        self.threads.shutdown(wait=True, cancel_futures=True)
+        self.metadata.close()

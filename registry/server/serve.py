@@ -1,0 +1,182 @@
+"""Run the registry until it is told to stop: one process, or several below a parent that outlives none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.errors import LamellaError, Unavailable
+from core.files import make_directories
+from registry.server.app import App
+from registry.server.listen import Address
+from registry.server.metadata.sqlite import SqliteMetadata
+from registry.server.registry import Registry
+from registry.server.storage.disk import DiskRegistryBlobs
+
+log = logging.getLogger("lamella.registry")
+Ready = Callable[[Address], None]
+
+CONNECTIONS = 4096
+START_SECONDS = 30.0
+YOUNG_SECONDS = 5.0
+UPLOADS_EXPIRE_SECONDS = 7 * 24 * 3600.0
+HOUSEKEEPING_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`data`: the registry's own directory, made when missing. `sync` off: a 201 does not wait for the disk."""
+
+    listen: Address
+    data: Path
+    workers: int = 1
+    sync: bool = True
+
+
+def serve(settings: ServerSettings, ready: Ready) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called once, when the address answers.
+
+    Raises Conflict where the port is taken, Unavailable where the data or the address cannot be used.
+    """
+    settings = replace(settings, listen=settings.listen.reserve())
+    _open(settings).close()  # complain about the data before anything is started
+    _raise_file_limit()
+    if settings.workers <= 1:
+        asyncio.run(_work(settings, ready))
+    else:
+        _supervise(settings, ready)
+
+
+def _open(settings: ServerSettings) -> Registry:
+    make_directories(settings.data, 0o700)
+    metadata = SqliteMetadata(settings.data / "registry.db", sync=settings.sync)
+    return Registry(metadata, DiskRegistryBlobs(settings.data, sync=settings.sync))
+
+
+async def _work(settings: ServerSettings, ready: Ready | None) -> None:
+    """One worker: granian inside this process, so that nothing is left of it when the process is killed."""
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    registry = _open(settings)
+    server = Server(
+        App(registry), address=settings.listen.host, port=settings.listen.port, interface=Interfaces.RSGI,
+        http=HTTPModes.http1, websockets=False, log_enabled=False, log_level=LogLevels.critical, backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
+    )  # fmt: skip
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    beside = [loop.create_task(_keep_house(registry))]
+    if ready is not None:
+        beside.append(loop.create_task(_announce(settings.listen, ready)))
+    gc.freeze()
+    try:
+        await server.serve()
+    except RuntimeError as error:  # what granian raises where it cannot bind
+        raise Unavailable(f"cannot listen on {settings.listen}: {error}") from error
+    finally:
+        for task in beside:
+            task.cancel()
+        registry.close()
+
+
+async def _announce(address: Address, ready: Ready) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+            writer.close()
+            ready(address)
+            return
+        await asyncio.sleep(0.005)
+
+
+async def _keep_house(registry: Registry) -> None:
+    """Cancel uploads that nobody will finish, now and then."""
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        try:
+            await registry.do(registry.blobs.expire, UPLOADS_EXPIRE_SECONDS)
+        except OSError as error:
+            log.error("cannot remove old uploads: %s", error)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Stop(BaseException):
+    """SIGTERM or SIGINT came to the parent."""
+
+
+def _supervise(settings: ServerSettings, ready: Ready) -> None:
+    """Keep `workers` processes running. They share the port; each dies with this one, even when that is killed."""
+
+    def stop(number: int, frame: object) -> None:
+        raise _Stop
+
+    children: dict[int, float] = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        for _ in range(settings.workers):
+            children[_fork(settings)] = time.monotonic()
+        asyncio.run(_announce(settings.listen, ready))
+        while True:
+            pid, status = os.wait()
+            if time.monotonic() - children.pop(pid, 0.0) < YOUNG_SECONDS:
+                raise Unavailable(f"a worker of the registry ended at once (status {status})", "its log says why")
+            log.error("worker %d ended (status %d): starting another", pid, status)
+            children[_fork(settings)] = time.monotonic()
+    except _Stop:
+        return
+    finally:
+        _end(children)
+
+
+def _end(children: dict[int, float]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    for pid in children:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _fork(settings: ServerSettings) -> int:
+    from core import syscalls
+
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        syscalls.die_with_parent(signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        if os.getppid() == parent:
+            asyncio.run(_work(settings, None))
+        code = 0
+    except LamellaError as error:
+        log.error("%s", error.message)
+    except BaseException:
+        log.exception("a worker failed")
+    finally:
+        os._exit(code)

@@ -1,0 +1,197 @@
+"""Unfinished uploads as files: what is on disk is the state, so that any process can go on where the last one stopped.
+
+A file's name carries the upload's id and a hash of the repository it belongs to, its size is the offset, and an flock is
+the right to write to it. How far it was hashed lives in memory; whoever commits without that knowledge reads the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import Integrity
+from core.files import fsync_directory, make_directories
+from image.digest import Digest
+from registry.server.storage.protocol import UploadBusy
+from store.blobs import Blob
+
+ID = re.compile(r"[0-9a-f]{32}")
+READ_BYTES = 1 << 20
+REMEMBERED = 1000
+PIECES = 512  # below IOV_MAX
+
+
+class Hashed:
+    """A hash over the first `count` bytes of an upload."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self.count = 0
+        self._hash: Any = hashlib.new(algorithm)
+
+    def update(self, data: bytes | memoryview) -> None:
+        self._hash.update(data)
+        self.count += len(data)
+
+    def digest(self) -> Digest:
+        return Digest(f"{self.algorithm}:{self._hash.hexdigest()}")
+
+
+class DiskUploads:
+    """The uploads of one directory. `place` says where the blob of a digest belongs, on the same file system."""
+
+    def __init__(self, directory: Path, place: Callable[[Digest], Path], *, sync: bool = True) -> None:
+        self.directory = directory
+        self.place = place
+        self.sync = sync
+        self._hashed: dict[str, Hashed] = {}
+        self._guard = threading.Lock()
+
+    def start(self, owner: str, algorithm: str = "sha256") -> str:
+        """See RegistryBlobs. Nothing waits for the disk: an upload that a power loss takes is begun again."""
+        upload = secrets.token_hex(16)
+        os.close(os.open(self._path(owner, upload), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self.remember(upload, Hashed(algorithm))
+        return upload
+
+    def resume(self, owner: str, upload: str) -> DiskUpload | None:
+        """See RegistryBlobs."""
+        if not ID.fullmatch(upload):
+            return None
+        path = self._path(owner, upload)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            raise UploadBusy from error
+        if not os.fstat(fd).st_nlink:  # it ended between open and flock
+            os.close(fd)
+            return None
+        with self._guard:
+            hashed = self._hashed.pop(upload, None)
+        return DiskUpload(self, upload, path, fd, hashed or Hashed("sha256"))
+
+    def remember(self, upload: str, hashed: Hashed) -> None:
+        """Keep how far it was hashed, of a bounded number of uploads."""
+        with self._guard:
+            while len(self._hashed) >= REMEMBERED:
+                del self._hashed[next(iter(self._hashed))]
+            self._hashed[upload] = hashed
+
+    def expire(self, seconds: float) -> int:
+        """See RegistryBlobs."""
+        limit, count = time.time() - seconds, 0
+        for entry in os.scandir(self.directory):
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime < limit and self._remove_unless_busy(entry.path):
+                    count += 1
+        return count
+
+    def _remove_unless_busy(self, path: str) -> bool:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def _path(self, owner: str, upload: str) -> Path:
+        return self.directory / f"{upload}.{hashlib.sha256(owner.encode()).hexdigest()[:16]}"
+
+
+class DiskUpload:
+    """One upload, locked by us."""
+
+    def __init__(self, uploads: DiskUploads, upload: str, path: Path, fd: int, hashed: Hashed) -> None:
+        self._uploads, self._id, self._path, self._hashed = uploads, upload, path, hashed
+        self._fd: int | None = fd
+        self._ended = False
+        self.offset = os.fstat(fd).st_size
+
+    def append(self, pieces: Sequence[bytes]) -> None:
+        """See Upload."""
+        in_step = self._hashed.count == self.offset
+        for start in range(0, len(pieces), PIECES):
+            self._write(pieces[start : start + PIECES])
+        if in_step:
+            for piece in pieces:
+                self._hashed.update(piece)
+
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        total = sum(map(len, pieces))
+        written = os.writev(self._open, pieces)
+        self.offset += written
+        if written < total:  # a disk that is about to be full, or a signal
+            rest = memoryview(b"".join(pieces))[written:]
+            while rest:
+                written = os.write(self._open, rest)
+                self.offset += written
+                rest = rest[written:]
+
+    def commit(self, expected: Digest) -> Blob:
+        """See Upload. Order: fsync of the bytes, rename to the blob's place, fsync of the directory."""
+        found = self._digest(expected.algorithm)
+        if found != expected:
+            self.cancel()
+            raise Integrity(f"the bytes hash to {found}, not to {expected}", "upload them again")
+        target = self._uploads.place(expected)
+        sync = self._uploads.sync
+        if sync:
+            os.fsync(self._open)
+        make_directories(target.parent)
+        os.rename(self._path, target)
+        if sync:
+            fsync_directory(target.parent)
+        self._end()
+        return Blob(expected, self.offset)
+
+    def _digest(self, algorithm: str) -> Digest:
+        """Of the whole file: what was not hashed while it came in is read again."""
+        hashed = self._hashed if self._hashed.algorithm == algorithm else Hashed(algorithm)
+        buffer = memoryview(bytearray(READ_BYTES if hashed.count < self.offset else 0))
+        while hashed.count < self.offset:
+            count = os.preadv(self._open, [buffer], hashed.count)
+            if not count:
+                break
+            hashed.update(buffer[:count])
+        return hashed.digest()
+
+    def cancel(self) -> None:
+        """See Upload."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.release()
+
+    def release(self) -> None:
+        """See Upload."""
+        if self._fd is None:
+            return
+        if not self._ended:
+            self._uploads.remember(self._id, self._hashed)
+        os.close(self._fd)
+        self._fd = None
+
+    @property
+    def _open(self) -> int:
+        assert self._fd is not None, "released"
+        return self._fd
