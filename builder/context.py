@@ -2,34 +2,200 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
+from builder.context_digest import FileDigests, digest_of
+from builder.context_walk import Entry, Filter, walk
 from builder.dockerfile.ignore import Ignore
+from builder.dockerfile.source import suggestion
+from builder.dockerfile.wildcard import compile_name, has_wildcard
+from core.errors import InvalidInput, NotFound
+from core.paths import clean, resolve_in
+
+Skip = Callable[[str, bool], bool]
+NOTHING = Ignore()
 
 
-class FileDigests(Protocol):
-    """Remembered sha256 of files, keyed by (device, inode, size, mtime_ns, ctime_ns)."""
+class SourceNotFound(NotFound):
+    """A source of COPY or ADD that is not in the context, or is left out of it; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file or directory that a COPY or ADD named: `name` relative to the context (clean, no leading slash, "" for the
-    context itself), `path` on this host with links followed inside the context, `wanted` as the Dockerfile wrote it."""
+    """One file or directory that a COPY or ADD named.
+
+    `name` is relative to the context ("" for the context itself) and gives a copied file its name; `path` is where it
+    really is on this host, links in the name followed inside the context; `wanted` is what the Dockerfile says. Of a
+    directory, the contents are copied; with `include` (--parents), those of them that match and the directories above.
+    """
 
     name: str
     path: Path
     wanted: str
     is_directory: bool
+    real: str = ""
+    include: Ignore | None = None
+
+    @property
+    def base(self) -> str:
+        """The name that a file gets in a destination that is a directory."""
+        return posixpath.basename(self.name)
 
 
+@dataclass(slots=True)
 class Context:
-    @classmethod
-    def local(cls, directory: Path, ignore: Ignore, digests: FileDigests | None = None) -> Context:
-        raise ValueError(directory)
+    """`root` seen through `ignore`. With `owners` on, files keep their owners (another stage's root); off, they are 0:0."""
 
-    def select(self, sources: Sequence[str]) -> list[Source]:
-        """What the sources of one COPY or ADD name, wildcards resolved, in their order. Raises NotFound."""
-        raise ValueError(sources)
+    root: Path
+    ignore: Ignore = NOTHING
+    digests: FileDigests | None = None
+    owners: bool = False
+    _last: tuple[Source, Ignore, list[Entry]] | None = field(default=None, repr=False)
+
+    @classmethod
+    def local(cls, directory: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None) -> Context:
+        """A directory on this host. Raises InvalidInput for what is none."""
+        if not directory.is_dir():
+            raise InvalidInput(f"the build context is no directory: {directory}", "give the path of a directory")
+        return cls(directory.resolve(), ignore, digests)
+
+    @classmethod
+    def tree(cls, root: Path, digests: FileDigests | None = None) -> Context:
+        """The root file system of a stage or an image (COPY --from): nothing is ignored, owners count."""
+        return cls(root, NOTHING, digests, owners=True)
+
+    def select(self, sources: Sequence[str], *, parents: bool = False) -> list[Source]:
+        """What the sources of one COPY or ADD name, wildcards resolved, in their order; `..` ends at the root.
+
+        A wildcard that matches nothing gives nothing. With `parents` (--parents) a source keeps its path below the
+        destination. Raises SourceNotFound, and InvalidInput for a malformed pattern.
+        """
+        found: list[Source] = []
+        for wanted in sources:
+            found += self._with_parents(wanted) if parents else self._select(wanted)
+        return found
+
+    def entries(self, source: Source, exclude: Ignore = NOTHING) -> list[Entry]:
+        """What is copied of `source`, a directory: all below it that is not left out, sorted, directories before what is
+        in them. Of a file: the file alone, named "", which `exclude` does not see."""
+        if self._last and self._last[0] == source and self._last[1] == exclude:
+            return self._last[2]
+        if source.is_directory:
+            found = sorted(walk(source.path, self._filter(source, exclude)))
+        else:
+            found = [("", os.lstat(source.path))]
+        self._last = (source, exclude, found)
+        return found
+
+    def skip(self, source: Source, exclude: Ignore = NOTHING) -> Skip | None:
+        """Whether to leave out an entry below `source` (its relative path, whether it is a directory), for whoever walks
+        it himself; None when nothing is left out."""
+        chosen = self._filter(source, exclude)
+        if not source.is_directory or chosen.everything:
+            return None
+        if chosen.prunes:
+            return lambda name, _: chosen.ignore.ignores(chosen.prefix + name) or chosen.exclude.ignores(name)
+        kept = {name for name, _ in self.entries(source, exclude)}
+        return lambda name, _: name not in kept
+
+    def checksum(self, sources: Sequence[Source], exclude: Ignore = NOTHING) -> str:
+        """The sha256 (hex) of everything that copying `sources` would copy: names, types, modes, owners, sizes, link
+        targets, device numbers, xattrs, bytes; no times. Raises OSError for what cannot be read."""
+        parts = [(self._label(source), source.path, self.entries(source, exclude)) for source in sources]
+        return digest_of(parts, self.digests, owners=self.owners)
+
+    def _label(self, source: Source) -> str:
+        return "directory" if source.is_directory else f"file {source.base}"
+
+    def _filter(self, source: Source, exclude: Ignore) -> Filter:
+        prefix = f"{source.real}/" if source.real else ""
+        return Filter(self.ignore, prefix, exclude, source.include)
+
+    def _select(self, wanted: str) -> Iterator[Source]:
+        name = clean(wanted)[1:]
+        if has_wildcard(name):
+            yield from self._matching(name, wanted)
+            return
+        source = self._source(name, wanted)
+        if source is None or not self._is_there(source):
+            raise self._missing(name, wanted)
+        yield source
+
+    def _source(self, name: str, wanted: str) -> Source | None:
+        """The file or directory `name`, whether ignored or not; None if there is none."""
+        path = Path(resolve_in(self.root, name))
+        try:
+            status = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        real = os.path.relpath(path, self.root)
+        return Source(name, path, wanted, stat.S_ISDIR(status.st_mode), "" if real == "." else real)
+
+    def _is_there(self, source: Source) -> bool:
+        """Whether the ignore rules leave `source` in: by the name it was asked for, and where links lead."""
+        return all(self._left_in(name, source) for name in {source.name, source.real} if name)
+
+    def _left_in(self, name: str, source: Source) -> bool:
+        if not self.ignore or not self.ignore.ignores(name):
+            return True
+        # A directory that is left out is there all the same if a rule brings back something in it.
+        return source.is_directory and not self.ignore.skips(name) and bool(self.entries(source))
+
+    def _matching(self, pattern: str, wanted: str) -> Iterator[Source]:
+        parts = pattern.split("/")
+        first = next(number for number, part in enumerate(parts) if has_wildcard(part))
+        names = ["/".join(parts[:first])]
+        for depth, part in enumerate(parts[first:]):
+            matcher = compile_name(part)
+            found = [name for above in names for name in self._names(above, follow=depth == 0)]
+            names = [name for name in found if matcher.fullmatch(name.rpartition("/")[2])]
+        for name in sorted(names):
+            source = self._source(name, wanted)
+            if source and self._is_there(source):
+                yield source
+
+    def _names(self, directory: str, *, follow: bool = True) -> list[str]:
+        """The paths of what is in `directory`; nothing where it is none, or a link to one and `follow` is off."""
+        path = resolve_in(self.root, directory, follow_last=follow)
+        try:
+            names = [] if not follow and os.path.islink(path) else os.listdir(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [f"{directory}/{name}" if directory else name for name in names]
+
+    def _with_parents(self, wanted: str) -> Iterator[Source]:
+        above, pivot, pattern = wanted.partition("/./")
+        base = clean(above)[1:] if pivot else ""
+        pattern = clean(pattern if pivot else wanted)[1:]
+        top = self._source(base, wanted)
+        if top is None or not top.is_directory:
+            raise self._missing(base, wanted)
+        include = Ignore.of([pattern] if pattern else ["**"], "--parents")
+        source = Source(top.name, top.path, wanted, True, top.real, include)
+        if not has_wildcard(base) and not has_wildcard(pattern) and not self.entries(source):
+            raise self._missing(posixpath.join(base, pattern), wanted)
+        yield source
+
+    def _missing(self, name: str, wanted: str) -> SourceNotFound:
+        rule = self.ignore.reason(name) if name else None
+        source = self._source(name, wanted)
+        if not rule and source and source.real:
+            rule = self.ignore.reason(source.real)
+        if rule:
+            return SourceNotFound(
+                f"{wanted}: excluded by {self.ignore.name} line {rule.line} ({rule.pattern})",
+                f"add a line !{name} below it, or change the rule",
+            )
+        parent, _, last = name.rpartition("/")
+        near = suggestion(last, (one.rpartition("/")[2] for one in self._names(parent)))
+        if near and parent:
+            near = near.replace("mean ", f"mean {parent}/")
+        return SourceNotFound(f"{wanted}: not found in {self._what()}", near)
+
+    def _what(self) -> str:
+        return "the stage or image" if self.owners else f"the build context {self.root}"

@@ -1,0 +1,95 @@
+"""A context that comes as a stream (`build -`): a tar archive, compressed or not, or a bare Dockerfile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import InvalidInput
+from layer.pipeline import Readable
+
+MAX_DOCKERFILE = 16 << 20
+_BLOCK = 512
+_CHECKSUM = slice(148, 156)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """`dockerfile` is the text where the stream was just that (the context is empty then), else None."""
+
+    directory: Path
+    dockerfile: bytes | None = None
+
+
+def receive(stream: Readable, directory: Path) -> Streamed:
+    """Read the context in `stream` into the existing, empty `directory`.
+
+    Raises InvalidInput for an empty stream, a damaged archive or a Dockerfile over 16 MiB; the caller removes the
+    directory in any case.
+    """
+    from layer.compression import decompressor, detect
+
+    head = _exactly(stream, _BLOCK)
+    whole: Readable = _Joined(head, stream)
+    if not head:
+        raise InvalidInput("the build context on standard input is empty", "pipe a tar archive or a Dockerfile into it")
+    if (kind := detect(head)) != "none":
+        whole = decompressor(whole, kind)
+        head = _exactly(whole, _BLOCK)
+        whole = _Joined(head, whole)
+        if not is_tar(head):
+            raise InvalidInput(f"what is {kind}-compressed on standard input is no tar archive")
+    if not is_tar(head):
+        return Streamed(directory, _text(whole))
+    from layer.apply import extract
+
+    extract(whole, directory, "/")
+    return Streamed(directory)
+
+
+def is_tar(block: bytes) -> bool:
+    """Whether these are the first 512 bytes of a tar archive: an entry's header with a right checksum, or an empty one."""
+    if len(block) < _BLOCK:
+        return False
+    if not any(block):
+        return True
+    text = block[_CHECKSUM].strip(b" \0")
+    if not text or set(text) - set(b"01234567"):
+        return False
+    return sum(block[: _CHECKSUM.start]) + 8 * ord(" ") + sum(block[_CHECKSUM.stop : _BLOCK]) == int(text, 8)
+
+
+def _text(stream: Readable) -> bytes:
+    text = _exactly(stream, MAX_DOCKERFILE + 1)
+    if len(text) > MAX_DOCKERFILE or b"\0" in text:
+        raise InvalidInput(
+            "standard input is neither a tar archive nor a Dockerfile",
+            "pipe the output of `tar -c` or the text of a Dockerfile into it",
+        )
+    return text
+
+
+def _exactly(stream: Readable, size: int) -> bytes:
+    """`size` bytes, or what there is: pipes give less at a time."""
+    parts: list[bytes] = []
+    while size > 0 and (part := stream.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+class _Joined:
+    """A stream with the bytes that were read ahead put back in front."""
+
+    def __init__(self, head: bytes, rest: Readable) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, n: int = -1, /) -> bytes:
+        if not self._head:
+            return self._rest.read(n)
+        if n < 0:
+            head, self._head = self._head, b""
+            return head + self._rest.read()
+        head, self._head = self._head[:n], self._head[n:]
+        return head
