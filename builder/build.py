@@ -1,0 +1,119 @@
+"""One build from text to image: parse, plan, solve, export."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from builder.dockerfile.ignore import Ignore
+from builder.dockerfile.parser import parse
+from builder.export import epoch_of, export
+from builder.journal import Journal
+from builder.plan import Planner
+from builder.request import BuildRequest, BuildResult, ImageSource
+from builder.solver import Solver, Tools
+from builder.stages import BaseImage, Stage
+from core.errors import NotFound
+from core.progress import Progress
+from image.platform import Platform
+from image.reference import Reference
+
+if TYPE_CHECKING:
+    from builder.context import Context
+    from builder.dockerfile.instructions import Dockerfile
+    from runtime.step import StepRunner
+    from snapshot.layers import Layers
+    from snapshot.protocol import Snapshotter
+    from store.images import Image
+    from store.leases import Lease
+    from store.store import Store
+
+
+def build(
+    request: BuildRequest, store: Store, layers: Layers, snapshotter: Snapshotter, runner: Callable[[], StepRunner],
+    source: ImageSource, progress: Progress,
+) -> BuildResult:  # fmt: skip
+    """The image that `request` asks for, durable and tagged when this returns.
+
+    Must run inside `core.namespaces.contained`. Raises DockerfileError, StepFailed, NotFound, InvalidInput, Unavailable;
+    what the finished steps gave is kept for the next try.
+    """
+    task = progress.task(f"[internal] load build definition from {os.path.basename(request.dockerfile_name)}")
+    dockerfile = parse(request.dockerfile, request.dockerfile_name)
+    task.finish()
+    epoch = epoch_of(request)
+    with store.leases.take("build") as lease:
+        planner = Planner(request, dockerfile, _finder(store, source, lease, request, progress))
+        target = planner.plan()
+        for warning in (warnings := _warnings(planner, dockerfile)):
+            progress.warn(warning)
+        tools = Tools(store, layers, snapshotter, runner, lambda: _context(request, store), progress, lease)
+        image = _solve(request, tools, target, epoch)
+    return BuildResult(image, tuple(warnings))
+
+
+def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None) -> Image:
+    journal = Journal(tools.store, tools.layers, tools.lease)
+    instant = epoch if epoch is not None else time.time_ns()
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+    solver = Solver(request, tools, journal, instant, name)
+    try:
+        made = solver.solve(target)
+        task = tools.progress.task("exporting to image")
+        journal.wait()
+        journal.enter()
+        image = export(request, tools.store, target, made, epoch)
+        task.finish()
+        if solver.used:
+            tools.store.records.touch(solver.used)
+        return image
+    except BaseException:
+        journal.close()
+        journal.enter()
+        raise
+    finally:
+        journal.close()
+
+
+def _context(request: BuildRequest, store: Store) -> Context:
+    from builder.context import Context
+
+    return Context.local(request.context, _ignore(request), store.file_digests)
+
+
+def _ignore(request: BuildRequest) -> Ignore:
+    """The rules beside the Dockerfile, which win entirely, else those in the context."""
+    candidates = [request.context / ".dockerignore"]
+    if request.dockerfile_path:
+        candidates.insert(0, request.dockerfile_path.with_name(request.dockerfile_path.name + ".dockerignore"))
+    for path in candidates:
+        if path.is_file():
+            return Ignore.parse(path.read_bytes(), path.name)
+    return Ignore()
+
+
+def _finder(
+    store: Store, source: ImageSource, lease: Lease, request: BuildRequest, progress: Progress
+) -> Callable[[str, Platform], BaseImage]:
+    """How the planner finds images: whatever it finds is leased until the build ends."""
+
+    def find(name: str, platform: Platform) -> BaseImage:
+        reference = Reference.parse(name).tagged()
+        image = source.resolve(reference, platform, pull=request.pull)
+        lease.hold_image(image.id)
+        if store.images.get(image.id) is None:
+            raise NotFound(f"image {name} was removed meanwhile", "build again")
+        return BaseImage(image, store.images.config(image.id), reference.familiar)
+
+    return find
+
+
+def _warnings(planner: Planner, dockerfile: Dockerfile) -> list[str]:
+    found = [f"{finding.span}: {finding.message} ({finding.rule})" for finding in dockerfile.findings]
+    unused = planner.scope.unused()
+    if unused:
+        found.append(f"one or more build-args {unused} were not consumed: no ARG declares them")
+    return [*found, *planner.scope.warnings]

@@ -1,0 +1,37 @@
+"""Cache keys. A key says everything that decides a step's result, and nothing else: no time, no label, no name of a stage.
+
+Keys are chained: each contains the key before it, so none has to wait for the layer that the step before gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from image.digest import DiffID
+from image.platform import Platform
+
+KEY_VERSION = 1  # to be raised when a step's result changes although its key does not
+
+
+def image_key(diff_ids: Sequence[DiffID], platform: Platform) -> str:
+    """The key of a stage that starts from an image with these layers (none: scratch)."""
+    return _hash(["from", [*diff_ids], str(platform)])
+
+
+def step_key(before: str, facts: Sequence[Any], inputs: str) -> str:
+    """The key after a step: `before` is the key it starts from, `inputs` the digest of what it reads."""
+    return _hash(["step", before, facts, inputs])
+
+
+def result_key(config: bytes) -> str:
+    """The key of a finished image: what its config says, its times apart."""
+    return _hash(["result", config.decode()])
+
+
+def _hash(value: Any) -> str:
+    import json
+
+    text = json.dumps([KEY_VERSION, value], separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

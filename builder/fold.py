@@ -1,0 +1,111 @@
+"""What each instruction that only changes the image's config does to a stage's state. Values in, values out.
+
+The lines of history are written as BuildKit writes them, so that tools which read them understand ours.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from builder.dockerfile.instructions import (
+    Cmd, Entrypoint, Env, Expose, Healthcheck, Instruction, Label, Maintainer, Onbuild, Shell, Stopsignal, User, Volume,
+    Workdir,
+)  # fmt: skip
+from builder.state import StageState, set_variable
+from image.config import HealthCheck
+
+
+def fold(state: StageState, instruction: Instruction) -> StageState:
+    """The state after an instruction whose variables are expanded, and which is none of FROM, RUN, COPY, ADD and ARG."""
+    return _FOLDS[type(instruction)](state, instruction)
+
+
+def _env(state: StageState, one: Env) -> StageState:
+    env, args = state.config.env, dict(state.args)
+    for pair in one.pairs:
+        env = set_variable(env, pair.key, pair.value)
+        args.pop(pair.key, None)  # ENV wins over an ARG that came before it
+    said = " ".join(f"{pair.key}={pair.value}" for pair in one.pairs)
+    return replace(state.configured(env=env), args=args).noted(f"ENV {said}")
+
+
+def _label(state: StageState, one: Label) -> StageState:
+    labels = dict(state.config.labels) | {pair.key: pair.value for pair in one.pairs}
+    said = " ".join(f"{pair.key}={pair.value}" for pair in one.pairs)
+    return state.configured(labels=labels).noted(f"LABEL {said}")
+
+
+def _cmd(state: StageState, one: Cmd) -> StageState:
+    argv = one.command.argv(state.shell)
+    changed = state.configured(cmd=argv, args_escaped=one.command.shell)
+    return replace(changed, cmd_set=True).noted(f"CMD {quoted_list(argv)}")
+
+
+def _entrypoint(state: StageState, one: Entrypoint) -> StageState:
+    argv = one.command.argv(state.shell)
+    changed = state.configured(entrypoint=argv)
+    if not state.cmd_set:
+        changed = changed.configured(cmd=None, args_escaped=False)
+    return changed.noted(f"ENTRYPOINT {quoted_list(argv)}")
+
+
+def _shell(state: StageState, one: Shell) -> StageState:
+    return state.configured(shell=one.words).noted(f"SHELL [{' '.join(one.words)}]")
+
+
+def _expose(state: StageState, one: Expose) -> StageState:
+    ports = tuple(sorted({*state.config.exposed_ports, *one.ports}))
+    return state.configured(exposed_ports=ports).noted(f"EXPOSE [{' '.join(one.ports)}]")
+
+
+def _volume(state: StageState, one: Volume) -> StageState:
+    volumes = tuple(sorted({*state.config.volumes, *one.paths}))
+    return state.configured(volumes=volumes).noted(f"VOLUME [{' '.join(one.paths)}]")
+
+
+def _user(state: StageState, one: User) -> StageState:
+    return state.configured(user=one.user).noted(f"USER {one.user}")
+
+
+def _stopsignal(state: StageState, one: Stopsignal) -> StageState:
+    return state.configured(stop_signal=one.signal).noted(f"STOPSIGNAL {one.signal}")
+
+
+def _maintainer(state: StageState, one: Maintainer) -> StageState:
+    return replace(state, author=one.author).noted(f"MAINTAINER {one.author}")
+
+
+def _onbuild(state: StageState, one: Onbuild) -> StageState:
+    return state.configured(on_build=(*state.config.on_build, one.trigger))  # leaves no history, as in BuildKit
+
+
+def _workdir(state: StageState, one: Workdir) -> StageState:
+    path = workdir_path(state, one.path)
+    return state.configured(working_dir=path).noted(f"WORKDIR {path}", layer=path != "/")
+
+
+def _healthcheck(state: StageState, one: Healthcheck) -> StageState:
+    check = HealthCheck(one.test, one.interval, one.timeout, one.start_period, one.start_interval, one.retries)
+    return state.configured(healthcheck=check).noted(f"HEALTHCHECK {quoted_list(one.test)}")
+
+
+_FOLDS: dict[type[Instruction], Callable[[StageState, Any], StageState]] = {
+    Env: _env, Label: _label, Cmd: _cmd, Entrypoint: _entrypoint, Shell: _shell, Expose: _expose, Volume: _volume,
+    User: _user, Stopsignal: _stopsignal, Maintainer: _maintainer, Onbuild: _onbuild, Workdir: _workdir,
+    Healthcheck: _healthcheck,
+}  # fmt: skip
+
+
+def workdir_path(state: StageState, path: str) -> str:
+    """`path` seen from the working directory of now; absolute and clean."""
+    return "/" + posixpath.normpath(posixpath.join("/", state.working_dir, path)).lstrip("/")
+
+
+def quoted_list(words: tuple[str, ...]) -> str:
+    """`["a" "b"]`, as histories show a command."""
+    import json
+
+    return "[" + " ".join(json.dumps(word, ensure_ascii=False) for word in words) + "]"

@@ -1,0 +1,104 @@
+"""One instruction at a time: the state after it, and the step it asks for. This is where variables get their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from builder.dockerfile.instructions import Add, Arg, Copy, Instruction, Run, Transfer, Workdir
+from builder.fold import fold, workdir_path
+from builder.ops.add import AddOp, is_remote
+from builder.ops.copy import CopyOp, Inline
+from builder.ops.run import RunOp
+from builder.ops.workdir import WorkdirOp
+from builder.scope import Scope
+from builder.stages import BaseImage, Op, Stage
+from builder.state import StageState
+
+FindOrigin = Callable[[str, Instruction], Stage | BaseImage]
+Result = tuple[StageState, Op | None, str]
+T = TypeVar("T", bound=Instruction)
+
+
+class Interpreter:
+    """Reads the instructions of one stage in order; `find_origin` says what a --from names."""
+
+    def __init__(self, scope: Scope, find_origin: FindOrigin) -> None:
+        self.scope = scope
+        self._find_origin = find_origin
+
+    def apply(self, state: StageState, instruction: Instruction) -> Result:
+        """The state after `instruction`, its step (None when it only changes the config) and the step's text."""
+        one = self._expanded(state, instruction)
+        match one:
+            case Arg():
+                return self.scope.declare(state, one), None, ""
+            case Run():
+                return self._run(state, one)
+            case Copy():
+                return self._copy(state, one)
+            case Add():
+                return self._add(state, one)
+            case Workdir():
+                path = workdir_path(state, one.path)
+                return fold(state, one), WorkdirOp(path, state.config.user), f"WORKDIR {one.path}"
+            case _:
+                return fold(state, one), None, ""
+
+    def _expanded(self, state: StageState, instruction: T) -> T:
+        return instruction.expanded(self.scope.expander(state.variables, instruction.span))
+
+    def _run(self, state: StageState, one: Run) -> Result:
+        _refuse(one, bool(one.mounts), "RUN --mount")
+        _refuse(one, bool(one.devices), "RUN --device")
+        _refuse(one, one.security != "sandbox", f"RUN --security={one.security}")
+        script = one.script
+        _refuse(one, script is not None and script.body.startswith("#!"), "a heredoc that names its interpreter")
+        argv = (*state.shell, one.shell_text) if one.command.shell else one.command.words
+        if not argv:
+            raise one.error("RUN needs a command")
+        network = self.scope.request.network if one.network == "default" else one.network
+        op = RunOp(
+            argv, (*state.config.env, *state.run_args), tuple(f"{k}={v}" for k, v in self.scope.proxies.items()),
+            state.working_dir, state.config.user, "none" if network == "none" else "host", self.scope.request.add_hosts,
+        )  # fmt: skip
+        said = " ".join(argv)
+        counted = f"|{len(state.run_args)} {' '.join(state.run_args)} " if state.run_args else ""
+        return state.noted(f"RUN {counted}{said} # buildkit", layer=True), op, one.text
+
+    def _copy(self, state: StageState, one: Copy) -> Result:
+        origin = self._find_origin(one.origin, one) if one.origin else None
+        op = self._transfer(state, one, origin)
+        return self._transferred(state, one), op, _text(one, f"--from={one.origin}" if one.origin else "")
+
+    def _add(self, state: StageState, one: Add) -> Result:
+        _refuse(one, any(map(is_remote, one.sources)), "ADD of a URL or git repository")
+        _refuse(one, bool(one.checksum), "ADD --checksum")
+        op = AddOp(self._transfer(state, one, None), one.unpack is not False)
+        return self._transferred(state, one), op, _text(one)
+
+    def _transfer(self, state: StageState, one: Transfer, origin: Stage | BaseImage | None) -> CopyOp:
+        remote = next(filter(is_remote, one.sources), None)
+        if remote:
+            raise one.error(f"COPY takes no URL: {remote}", "use ADD for it")
+        inline = tuple(Inline(doc.name, doc.body) for doc in one.heredocs)
+        directory = one.destination.endswith("/") or one.destination.rpartition("/")[2] in (".", "..")
+        destination = workdir_path(state, one.destination)
+        parents = isinstance(one, Copy) and one.parents
+        return CopyOp(
+            one.sources, destination, directory, origin, inline, one.owner, one.mode, one.exclude, parents
+        )  # fmt: skip
+
+    def _transferred(self, state: StageState, one: Transfer) -> StageState:
+        return state.noted(f"{_text(one)} # buildkit", layer=True)
+
+
+def _text(one: Transfer, origin: str = "") -> str:
+    flags = [f"--chown={one.owner}" if one.owner else "", f"--chmod={one.mode}" if one.mode else ""]
+    heredocs = [f"<<{doc.name}" for doc in one.heredocs]
+    return " ".join(filter(None, [one.name, origin, *flags, *one.sources, *heredocs, one.destination]))
+
+
+def _refuse(one: Instruction, wanted: bool, what: str) -> None:
+    if wanted:
+        raise one.error(f"{what} is not supported by this version of lamella")

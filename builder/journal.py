@@ -1,0 +1,138 @@
+"""The layers that a build has made: hashed in a thread of its own while the next step runs, entered into the store later.
+
+A step needs only the directory of the layer below it. Its DiffID is waited for at the end, or at a checkpoint of a
+build that takes long, so that what was finished is not lost when it is killed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from image.digest import DiffID
+from store.records import Record
+
+if TYPE_CHECKING:
+    from layer.pack import Packed
+    from snapshot.layers import Layers
+    from store.leases import Lease
+    from store.store import Store
+
+CHECKPOINT_SECONDS = 5.0
+
+
+class Made:
+    """One layer of a stage's result. `diff_id` is None until it is known; `created` is when (ns since the epoch)."""
+
+    __slots__ = ("created", "diff_id", "directory", "entered", "key", "packed")
+
+    def __init__(self, directory: str, key: Callable[[], str], created: int, diff_id: DiffID | None = None) -> None:
+        self.directory = directory
+        self.key = key
+        self.created = created
+        self.diff_id = diff_id
+        self.packed: Packed | None = None
+        self.entered = diff_id is not None
+
+
+class Journal:
+    """Hashes in the order of `add`. The thread starts with the first layer and ends with `close`."""
+
+    def __init__(self, store: Store, layers: Layers, lease: Lease) -> None:
+        self._store = store
+        self._layers = layers
+        self._lease = lease
+        self._made: list[Made] = []
+        self._todo: deque[Made] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._closing = False
+        self._checkpoint = time.monotonic()
+
+    def add(self, made: Made) -> None:
+        """Take over a sealed layer. Raises what an earlier one's hashing raised."""
+        with self._changed:
+            self._raise_failure()
+            self._made.append(made)
+            self._todo.append(made)
+            self._changed.notify_all()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="layers", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Until every layer is hashed. Raises what hashing raised."""
+        with self._changed:
+            while self._todo and not self._failure:
+                self._changed.wait()
+            self._raise_failure()
+
+    def enter(self) -> None:
+        """Make all that is hashed known to the store, with its cache records, in one transaction; nothing may be mounted
+        on these layers any more. Layers with a twin in the store give way to it. Harmless to repeat."""
+        waiting = [made for made in self._made if made.packed and not made.entered]
+        if not waiting:
+            return
+        keys = [made.key() for made in waiting]
+        self._store.sync_layers()
+        with self._store.transaction():
+            for made, key in zip(waiting, keys, strict=True):
+                self._enter(made, key)
+
+    def _enter(self, made: Made, key: str) -> None:
+        assert made.packed is not None
+        layer = self._layers.adopt(made.directory, made.packed)
+        self._lease.hold_layer(layer.diff_id)
+        self._store.records.add(Record(key, layer.diff_id, b"{}", made.created, made.created))
+        made.directory, made.entered = layer.directory, True
+
+    def close(self) -> None:
+        """End the thread; what is not hashed by then is forgotten, and collected as garbage some day. Harmless to repeat."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        from layer.pack import pack
+
+        while True:
+            with self._changed:
+                while not self._todo and not self._closing:
+                    self._changed.wait()
+                if self._closing:
+                    return
+                made = self._todo[0]
+            try:
+                made.packed = pack(self._store.layer_path(made.directory))
+                made.diff_id = made.packed.diff_id
+                self._keep_what_is_done()
+            except BaseException as error:
+                self._failure = error
+            with self._changed:
+                self._todo.popleft()
+                self._changed.notify_all()
+                if self._failure:
+                    return
+
+    def _keep_what_is_done(self) -> None:
+        """At a checkpoint, enter the layers that have no twin: a later step may be mounted on any of them."""
+        if time.monotonic() - self._checkpoint < CHECKPOINT_SECONDS:
+            return
+        done = [made for made in self._made if made.packed and not made.entered]
+        self._store.sync_layers()
+        with self._store.transaction():
+            for made in done:
+                if made.diff_id and self._store.layers.get(made.diff_id) is None:
+                    self._enter(made, made.key())
+        self._checkpoint = time.monotonic()

@@ -1,0 +1,146 @@
+"""COPY: files of the context, of another stage or of an image, into the stage's root (reference: Dockerfile, "COPY")."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.context import Context, Source
+from builder.dockerfile.ignore import Ignore
+from builder.ops.modes import parse_mode
+from builder.ops.placement import Placement
+from builder.ops.transfer import Copier
+from builder.stages import BaseImage, Output, Stage, Workspace
+from core.errors import InvalidInput
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A source written in the Dockerfile itself: a file of mode 0644."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOp:
+    """`destination` is absolute and clean; `directory` tells that it was written as one (`dir/`). `origin` None is the
+    build context. `owner` and `mode` are --chown and --chmod as written, empty when not given."""
+
+    sources: tuple[str, ...]
+    destination: str
+    directory: bool
+    origin: Stage | BaseImage | None
+    inline: tuple[Inline, ...]
+    owner: str
+    mode: str
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+
+    def facts(self) -> list[Any]:
+        inline = [[doc.name, doc.text] for doc in self.inline]
+        # The sources' own names are part of the inputs: what they are called in the Dockerfile does not matter.
+        named = [] if self.origin is None else list(self.sources)
+        flags = [self.owner, self.mode, self.exclude, self.parents]
+        return ["copy", named, self.destination, self.directory, inline, *flags]
+
+    def inputs(self, work: Workspace) -> str:
+        if self.origin is not None:
+            return work.origin_key(self.origin)
+        if not self.sources:
+            return ""
+        sources = work.context.select(self.sources, parents=self.parents)
+        return work.context.checksum(sources, Ignore.of(self.exclude))
+
+    def perform(self, work: Workspace, root: Path, output: Output) -> None:
+        with self.sources_of(work) as (context, sources), self.placement(work, root, len(sources)) as place:
+            self.write_inline(place)
+            copier = self.copier(place)
+            try:
+                for source in sources:
+                    self.copy_one(context, source, place, copier)
+            finally:
+                copier.close()
+
+    @contextlib.contextmanager
+    def sources_of(self, work: Workspace) -> Iterator[tuple[Context, list[Source]]]:
+        """Where the sources are, and what they name there."""
+        if self.origin is None:
+            yield work.context, work.context.select(self.sources, parents=self.parents) if self.sources else []
+            return
+        with work.tree(self.origin) as tree:
+            context = Context.tree(tree)
+            yield context, context.select(self.sources, parents=self.parents)
+
+    def placement(self, work: Workspace, root: Path, count: int) -> Placement:
+        """Where they go to; names in --chown are looked up in `root`."""
+        several = count + len(self.inline) > 1
+        if several and not self.directory and not os.path.isdir(Placement(root, self.destination, True, 0).host_path()):
+            raise InvalidInput(
+                f"several sources need a directory, and {self.destination} is none",
+                f"write the destination as {self.destination}/",
+            )
+        mode = parse_mode(self.mode) if self.mode else None
+        return Placement(root, self.destination, self.directory, work.instant, self.ids(root), mode)
+
+    def ids(self, root: Path) -> tuple[int, int] | None:
+        """The numbers that --chown means in `root`; a number without a group is also the group's. Raises NotFound."""
+        if not self.owner:
+            return None
+        from runtime.user import lookup
+
+        if self.owner.isdecimal():
+            return int(self.owner), int(self.owner)
+        found = lookup(root, self.owner)
+        return found.uid, found.gid
+
+    def copier(self, place: Placement) -> Copier:
+        return Copier(owner=place.owner, mode=place.mode, keep_owners=self.origin is not None)
+
+    def copy_one(self, context: Context, source: Source, place: Placement, copier: Copier) -> None:
+        """A directory's contents into the destination, or a file to it."""
+        if source.is_directory:
+            fd = os.open(source.path, _DIRECTORY)
+            try:
+                target = place.open_directory()
+            except BaseException:
+                os.close(fd)
+                raise
+            copier.contents(fd, target, context.skip(source, Ignore.of(self.exclude)))
+            return
+        path = os.fspath(source.path)
+        fd = os.open(os.path.dirname(path), _DIRECTORY)
+        try:
+            target, name = place.open_for_file(source.base)
+            try:
+                copier.file(fd, target, os.path.basename(path), name)
+            finally:
+                os.close(target)
+        finally:
+            os.close(fd)
+
+    def write_inline(self, place: Placement) -> None:
+        """The files that stand in the Dockerfile."""
+        for doc in self.inline:
+            target, name = place.open_for_file(doc.name)
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=target)
+                fd = os.open(name, _NEW_FILE, 0o644, dir_fd=target)
+            finally:
+                os.close(target)
+            with os.fdopen(fd, "wb") as file:
+                file.write(doc.text.encode())
+                file.flush()
+                if place.owner:
+                    os.fchown(fd, *place.owner)
+                if place.mode:
+                    os.fchmod(fd, place.mode.of(0o644, directory=False))
+                os.utime(fd, ns=(place.instant, place.instant))

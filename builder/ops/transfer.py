@@ -1,0 +1,217 @@
+"""Copying a tree, name by name through directory descriptors, into another: the fast path of COPY.
+
+What is kept: bytes, mode, times to the nanosecond, xattrs (no security labels), links, hard links inside one copy,
+devices and fifos. No path is built for a file unless it has several names, and no file is looked at twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from builder.ops.contents import copy_data, copy_xattrs
+from builder.ops.modes import ModeChange
+from core.errors import InvalidInput
+
+Skip = Callable[[str, bool], bool]
+"""Whether the entry at this path below the source directory (and whether it is a directory) is left out."""
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SPECIAL = 0o7000
+
+
+class _Level:
+    """A directory on the way down: both descriptors, what is left to do in it, its path, and what it is to become."""
+
+    __slots__ = ("entries", "path", "source", "status", "target")
+
+    def __init__(self, source: int, target: int, path: str, status: os.stat_result | None) -> None:
+        self.source = source
+        self.target = target
+        self.path = path
+        self.status = status
+        self.entries = os.scandir(source)
+
+    def close(self) -> None:
+        self.entries.close()
+        os.close(self.source)
+        os.close(self.target)
+
+
+class Copier:
+    """One COPY. `owner` replaces every owner, `mode` changes every mode; with `keep_owners` off, owners become 0:0."""
+
+    def __init__(
+        self, *, owner: tuple[int, int] | None = None, mode: ModeChange | None = None, keep_owners: bool = False
+    ) -> None:
+        self._owner = owner
+        self._keep_owners = keep_owners and owner is None
+        self._mode = mode
+        self._linked: dict[tuple[int, int], tuple[int, str]] = {}
+
+    def close(self) -> None:
+        """Let go of the directories that hard links were remembered in."""
+        for fd, _ in self._linked.values():
+            os.close(fd)
+        self._linked.clear()
+
+    def contents(self, source: int, target: int, skip: Skip | None = None) -> None:
+        """Copy all that is in the directory `source` into the directory `target`, which keeps its own metadata.
+
+        Takes both descriptors. Raises InvalidInput where a file and a directory collide.
+        """
+        stack = [_Level(source, target, "", None)]
+        try:
+            while stack:
+                below = self._fill(stack[-1], skip)
+                if below:
+                    stack.append(below)
+                else:
+                    self._finish(stack[-1])
+                    stack.pop().close()
+        finally:
+            for level in stack:
+                level.close()
+
+    def _fill(self, level: _Level, skip: Skip | None) -> _Level | None:
+        """Copy what is left in `level` up to its next subdirectory, which is made and returned."""
+        source, target = level.source, level.target
+        copy = self.file
+        for entry in level.entries:
+            name = entry.name
+            directory = entry.is_dir(follow_symlinks=False)
+            if skip and skip(level.path + name, directory):
+                continue
+            if directory:
+                return self._enter(level, name)
+            if entry.is_symlink():
+                self._link(source, target, name, name)
+            else:
+                copy(source, target, name, name)
+        return None
+
+    def _enter(self, level: _Level, name: str) -> _Level:
+        try:
+            os.mkdir(name, 0o700, dir_fd=level.target)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=level.target).st_mode):
+                raise InvalidInput(
+                    f"cannot copy the directory {level.path}{name} over a file", "remove the file before the COPY"
+                ) from None
+        source = os.open(name, _DIRECTORY, dir_fd=level.source)
+        try:
+            target = os.open(name, _DIRECTORY, dir_fd=level.target)
+        except BaseException:
+            os.close(source)
+            raise
+        return _Level(source, target, f"{level.path}{name}/", os.fstat(source))
+
+    def _finish(self, level: _Level) -> None:
+        if level.status:
+            self._dress(level.source, level.target, level.status, directory=True)
+
+    def file(self, source: int, target: int, name: str, new: str) -> None:
+        """Copy the entry `name`, which is no directory and no link, of the directory `source` to `new` in `target`."""
+        try:
+            fd = os.open(name, _READ, dir_fd=source)
+        except OSError as error:
+            if error.errno not in (errno.ENXIO, errno.ELOOP, errno.ENODEV):
+                raise
+            return self._special(source, target, name, new)  # a socket, or a device without a driver
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return self._special(source, target, name, new)
+            if status.st_nlink > 1 and self._join(status, target, new):
+                return None
+            out = self._create(target, new, status)
+            try:
+                copy_data(fd, out, status)
+                self._dress(fd, out, status)
+            finally:
+                os.close(out)
+        finally:
+            os.close(fd)
+
+    def _create(self, target: int, new: str, status: os.stat_result) -> int:
+        mode = status.st_mode & 0o777
+        try:
+            return os.open(new, _CREATE, mode, dir_fd=target)
+        except FileExistsError:
+            _clear(target, new)
+            return os.open(new, _CREATE, mode, dir_fd=target)
+
+    def _dress(self, source: int, out: int, status: os.stat_result, *, directory: bool = False) -> None:
+        """Give `out` the owner, mode, xattrs and times that it is to have; owner first, for chown drops setuid."""
+        owner = self._owner or ((status.st_uid, status.st_gid) if self._keep_owners else None)
+        if owner and (directory or owner != (0, 0)):
+            os.fchown(out, *owner)
+        elif directory:
+            os.fchown(out, 0, 0)
+        if self._mode:
+            os.fchmod(out, self._mode.of(status.st_mode, directory=directory))
+        elif directory or status.st_mode & _SPECIAL:
+            os.fchmod(out, stat.S_IMODE(status.st_mode))
+        names = os.listxattr(source)
+        if names:
+            copy_xattrs(source, out, names)
+        os.utime(out, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+    def _join(self, status: os.stat_result, target: int, new: str) -> bool:
+        """Make `new` another name of a file that this copy has already made, if it has."""
+        key = (status.st_dev, status.st_ino)
+        first = self._linked.get(key)
+        if first is None:
+            self._linked[key] = (os.dup(target), new)
+            return False
+        try:
+            os.link(first[1], new, src_dir_fd=first[0], dst_dir_fd=target, follow_symlinks=False)
+        except FileExistsError:
+            _clear(target, new)
+            os.link(first[1], new, src_dir_fd=first[0], dst_dir_fd=target, follow_symlinks=False)
+        return True
+
+    def _link(self, source: int, target: int, name: str, new: str) -> None:
+        status = os.lstat(name, dir_fd=source)
+        text = os.readlink(name, dir_fd=source)
+        try:
+            os.symlink(text, new, dir_fd=target)
+        except FileExistsError:
+            _clear(target, new)
+            os.symlink(text, new, dir_fd=target)
+        self._dress_name(target, new, status)
+
+    def _special(self, source: int, target: int, name: str, new: str) -> None:
+        """A device or fifo as it is; a socket becomes an empty file, as BuildKit has it."""
+        status = os.lstat(name, dir_fd=source)
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFSOCK:
+            kind = stat.S_IFREG
+        mode = self._mode.of(status.st_mode, directory=False) if self._mode else stat.S_IMODE(status.st_mode)
+        try:
+            os.mknod(new, kind | mode, status.st_rdev, dir_fd=target)
+        except FileExistsError:
+            _clear(target, new)
+            os.mknod(new, kind | mode, status.st_rdev, dir_fd=target)
+        self._dress_name(target, new, status)
+
+    def _dress_name(self, target: int, new: str, status: os.stat_result) -> None:
+        owner = self._owner or ((status.st_uid, status.st_gid) if self._keep_owners else (0, 0))
+        if owner != (0, 0):
+            os.chown(new, *owner, dir_fd=target, follow_symlinks=False)
+        times = (status.st_mtime_ns, status.st_mtime_ns)
+        os.utime(new, ns=times, dir_fd=target, follow_symlinks=False)
+
+
+def _clear(target: int, name: str) -> None:
+    """Remove what a file is to replace. Raises InvalidInput for a directory."""
+    try:
+        os.unlink(name, dir_fd=target)
+    except IsADirectoryError:
+        raise InvalidInput(
+            f"cannot copy the file {name} over a directory", "remove the directory before the COPY"
+        ) from None

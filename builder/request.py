@@ -1,0 +1,60 @@
+"""What a build is asked for and what it gives back: values, and the one thing that others bring in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from image.platform import Platform, host_platform
+from image.reference import Reference
+from store.images import Image
+
+Network = Literal["default", "none", "host"]
+
+# Known to every RUN without an ARG, and never in a cache key or a history (reference: Dockerfile, "Predefined ARGs").
+PROXY_ARGS = frozenset(
+    spelled
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for spelled in (name, name.lower())
+)
+
+
+class ImageSource(Protocol):
+    """Where the images come from that a build starts FROM or copies from."""
+
+    def resolve(self, reference: Reference, platform: Platform, *, pull: bool) -> Image:
+        """The image, whole in the local store when this returns; with `pull`, a registry is asked even if it is there.
+
+        Raises NotFound where nobody has it, Unavailable where the registry does not answer.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """One call of `build`. `dockerfile` is the text, `dockerfile_name` what messages call it, `dockerfile_path` where it is
+    if it is a file; `context` is a directory; `args` are the build args that have a value."""
+
+    dockerfile: bytes
+    dockerfile_name: str
+    context: Path
+    dockerfile_path: Path | None = None
+    tags: tuple[Reference, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform = field(default_factory=host_platform)
+    pull: bool = False
+    no_cache: bool = False
+    no_cache_stages: frozenset[str] = frozenset()
+    network: Network = "default"
+    add_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """The image, and what the user should know although it did not stop the build."""
+
+    image: Image
+    warnings: tuple[str, ...] = ()

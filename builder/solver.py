@@ -1,0 +1,217 @@
+"""Builds planned stages: takes from the cache what is there, runs the rest, and stacks the layers.
+
+A memoised walk from the target down; one process, one build. A stage that is only copied from is built when a COPY that
+misses the cache asks for it, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.cache import image_key, step_key
+from builder.failure import StepFailed
+from builder.journal import Journal, Made
+from builder.logs import Logs
+from builder.request import BuildRequest
+from builder.stages import BaseImage, Output, Stage, Step
+from core.errors import LamellaError
+from core.progress import Progress
+
+if TYPE_CHECKING:
+    from builder.context import Context
+    from runtime.step import Step as Sandboxed
+    from runtime.step import StepRunner
+    from snapshot.layers import Layers
+    from snapshot.protocol import Snapshotter
+    from store.leases import Lease
+    from store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a build works with. `runner` is asked for at the first RUN that is not cached, `context` at the first COPY."""
+
+    store: Store
+    layers: Layers
+    snapshotter: Snapshotter
+    runner: Callable[[], StepRunner]
+    context: Callable[[], Context]
+    progress: Progress
+    lease: Lease
+
+
+class Solver:
+    """Solves one build; also the `Workspace` of its steps."""
+
+    def __init__(self, request: BuildRequest, tools: Tools, journal: Journal, instant: int, name: str) -> None:
+        self.request = request
+        self.instant = instant
+        self._tools = tools
+        self._journal = journal
+        self._logs = Logs(tools.store.root / "builds" / name)
+        self._name = name
+        self._solved: dict[Stage, tuple[Made, ...]] = {}
+        self._keys: dict[tuple[Stage, int], str] = {}
+        self.used: list[str] = []
+
+    @cached_property
+    def context(self) -> Context:
+        """See Workspace."""
+        return self._tools.context()
+
+    @cached_property
+    def _runner(self) -> StepRunner:
+        return self._tools.runner()
+
+    # --- keys
+
+    def origin_key(self, origin: Stage | BaseImage) -> str:
+        """See Workspace."""
+        if isinstance(origin, BaseImage):
+            return image_key(origin.image.diff_ids, origin.image.platform)
+        return self.key(origin, len(origin.steps))
+
+    def key(self, stage: Stage, count: int) -> str:
+        """The key of `stage` after its first `count` steps."""
+        known = self._keys.get((stage, count))
+        if known is None:
+            known = self._keys[stage, count] = self._find_key(stage, count)
+        return known
+
+    def _find_key(self, stage: Stage, count: int) -> str:
+        if count:
+            op = stage.steps[count - 1].op
+            return step_key(self.key(stage, count - 1), op.facts(), op.inputs(self))
+        if stage.base is None:
+            return image_key((), self.request.platform)
+        return self.origin_key(stage.base)
+
+    # --- stages
+
+    def solve(self, stage: Stage) -> tuple[Made, ...]:
+        """The layers of `stage`, those of the stages below it included, its base image's not; each once in the cache or
+        built. Raises StepFailed, and what the store and the disk raise."""
+        if stage not in self._solved:
+            self._solved[stage] = self._solve(stage)
+        return self._solved[stage]
+
+    def _solve(self, stage: Stage) -> tuple[Made, ...]:
+        made = list(self.solve(stage.base) if isinstance(stage.base, Stage) else ())
+        if isinstance(stage.base, BaseImage):
+            self._tools.progress.task(stage.start_title).finish()
+        cached = self._from_cache(stage)
+        for step, hit in zip(stage.steps, cached, strict=False):
+            self._tools.progress.task(step.title).finish("CACHED")
+            made.append(hit)
+        for number in range(len(cached), len(stage.steps)):
+            made.append(self._build(stage, number, made))
+        return tuple(made)
+
+    def _from_cache(self, stage: Stage) -> list[Made]:
+        """The layers of the leading steps that have a record."""
+        found: list[Made] = []
+        if self.request.no_cache or stage.name in self.request.no_cache_stages:
+            return found
+        for number, step in enumerate(stage.steps):
+            with self._pointing_at(step):
+                key = self.key(stage, number + 1)
+            hit = self._look_up(key)
+            if hit is None:
+                break
+            found.append(hit)
+        return found
+
+    def _look_up(self, key: str) -> Made | None:
+        store = self._tools.store
+        record = store.records.get(key)
+        if record is None or record.diff_id is None:
+            return None
+        with store.transaction():  # looked up again: only together with the lease it stays
+            layer = store.layers.get(record.diff_id)
+            if layer is None or store.records.get(key) is None:
+                return None
+            self._tools.lease.hold_layer(layer.diff_id)
+        self.used.append(key)
+        return Made(layer.directory, lambda: key, record.created, layer.diff_id)
+
+    # --- steps
+
+    def _build(self, stage: Stage, number: int, below: Sequence[Made]) -> Made:
+        step = stage.steps[number]
+        task = self._tools.progress.task(step.title)
+        log = self._logs.open(step.title)
+
+        def output(stream: object, data: bytes) -> None:
+            log.write(data)
+            task.output("stderr" if stream == "stderr" else "stdout", data)
+
+        try:
+            with self._pointing_at(step, log.tail):
+                directory = self._perform(step, self._directories(stage, below), output)
+        except BaseException as error:
+            task.fail(getattr(error, "what", None) or str(error) or "canceled")
+            raise
+        finally:
+            log.close()
+        task.finish()
+        made = Made(directory, lambda: self.key(stage, number + 1), time.time_ns())
+        self._journal.add(made)
+        return made
+
+    def _perform(self, step: Step, parents: list[str], output: Output) -> str:
+        """Run one step on top of the layer directories `parents`; the name of its own."""
+        snapshotter = self._tools.snapshotter
+        key = f"{self._name}-{secrets.token_hex(4)}"
+        snapshotter.prepare(key, parents)
+        try:
+            with snapshotter.mounted(key) as root:
+                step.op.perform(self, root, output)
+            return snapshotter.seal(key)
+        except BaseException:
+            snapshotter.remove(key)
+            raise
+
+    def _directories(self, stage: Stage, made: Sequence[Made]) -> list[str]:
+        """The names of all layer directories below, bottom first. One that comes twice is needed at the top only."""
+        image = stage.root_image
+        names = self._tools.layers.directories(image.image.diff_ids) if image else []
+        names = [*names, *(one.directory for one in made)]
+        return list(reversed(list(dict.fromkeys(reversed(names)))))
+
+    @contextlib.contextmanager
+    def _pointing_at(self, step: Step, tail: Callable[[], bytes] = bytes) -> Iterator[None]:
+        """Whatever goes wrong inside is told with the instruction's place."""
+        try:
+            yield
+        except StepFailed:
+            raise
+        except LamellaError as error:
+            raise StepFailed(step, error, tail()) from error
+
+    # --- what steps ask for
+
+    @contextlib.contextmanager
+    def tree(self, origin: Stage | BaseImage) -> Iterator[Path]:
+        """See Workspace."""
+        if isinstance(origin, Stage):
+            names = self._directories(origin, self.solve(origin))
+        else:
+            names = list(dict.fromkeys(self._tools.layers.directories(origin.image.diff_ids)))
+        key = f"{self._name}-{secrets.token_hex(4)}"
+        self._tools.snapshotter.prepare(key, names)
+        try:
+            with self._tools.snapshotter.mounted(key) as root:
+                yield root
+        finally:
+            self._tools.snapshotter.remove(key)
+
+    def sandbox(self, root: Path, step: Sandboxed, output: Output) -> int:
+        """See Workspace."""
+        return self._runner.run(root, step, output)

@@ -1,0 +1,100 @@
+"""Planned work as values: stages, their steps, what a step does (`Op`), and what the steps of a build share (`Workspace`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from builder.dockerfile.instructions import Instruction
+from builder.state import StageState
+from core.progress import Stream
+from image.config import ImageConfig
+
+if TYPE_CHECKING:
+    from builder.context import Context
+    from runtime.step import Step as Sandboxed
+    from store.images import Image
+
+Output = Callable[[Stream, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """An image that a stage starts from or copies from: the store's row, its config, and the name it was asked for by."""
+
+    image: Image
+    config: ImageConfig
+    name: str
+
+
+class Workspace(Protocol):
+    """What the solver offers to a step that runs."""
+
+    @property
+    def context(self) -> Context:
+        """The build context."""
+
+    @property
+    def instant(self) -> int:
+        """The time (ns since the epoch) that files get which the build itself makes."""
+
+    def tree(self, origin: Stage | BaseImage) -> AbstractContextManager[Path]:
+        """The root file system of a stage's result or an image, for reading. A stage is built first if it must be."""
+
+    def origin_key(self, origin: Stage | BaseImage) -> str:
+        """What a cache key says of everything in that tree."""
+
+    def sandbox(self, root: Path, step: Sandboxed, output: Output) -> int:
+        """Run a process in `root`; its exit code."""
+
+
+class Op(Protocol):
+    """What a step does. A frozen value: `facts` and `inputs` decide its cache key, `perform` does it.
+
+    The key of a step is the hash of its stage's key before it, `facts` and `inputs`; never of a time.
+    """
+
+    def facts(self) -> list[Any]:
+        """Everything that decides the result and is known from the Dockerfile, as JSON."""
+
+    def inputs(self, work: Workspace) -> str:
+        """A digest of what the step reads from outside its stage; empty when it reads nothing. Raises NotFound."""
+
+    def perform(self, work: Workspace, root: Path, output: Output) -> None:
+        """Change the tree mounted at `root`. Raises a LamellaError when the step fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`title` is what progress shows: `[web 2/4] RUN make`."""
+
+    op: Op
+    title: str
+    instruction: Instruction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One FROM and what follows it, down to the target. `base` None is scratch. `state` is that after the last instruction.
+
+    `start` is its FROM and `start_title` the row that progress shows for it.
+    """
+
+    number: int
+    name: str
+    base: Stage | BaseImage | None
+    steps: tuple[Step, ...]
+    state: StageState
+    start: Instruction
+    start_title: str
+
+    @property
+    def root_image(self) -> BaseImage | None:
+        """The image below the whole chain of stages, if it is not scratch."""
+        base = self.base
+        while isinstance(base, Stage):
+            base = base.base
+        return base

@@ -1,0 +1,197 @@
+"""What `lamella build` was given, checked; and the Dockerfile and context made ready for the builder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.request import BuildRequest
+from core.errors import InvalidInput, NotFound, Unsupported
+from image.platform import Platform, host_platform
+from image.reference import Reference
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+    from store.store import Store
+
+MAX_DOCKERFILE = 4 << 20
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """`path` is the context as typed, `file` the -f as typed; `values` are the request's fields that need no reading."""
+
+    path: str
+    file: str | None
+    values: Mapping[str, Any]
+    quiet: bool
+    progress: str
+    iidfile: str | None
+
+
+def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
+    """The options, checked before anything is touched. Raises InvalidInput, Unsupported."""
+    path, file = options["path"], options["file"]
+    if path == "-" and file == "-":
+        raise InvalidInput("the Dockerfile and the context cannot both come from stdin", "give one of them as a path")
+    if path.startswith(_REMOTE):
+        raise Unsupported(
+            "a remote build context is not supported by this version of lamella", "clone it, and build the directory"
+        )
+    platform = _platform(options["platform"])
+    values = {
+        "tags": tuple(map(_tag, options["tags"])),
+        "args": _build_args(options["args"], settings.environ),
+        "target": options["target"],
+        "labels": dict(_pair(label, "--label") for label in options["labels"]),
+        "platform": platform,
+        "pull": options["pull"],
+        "no_cache": options["no_cache"],
+        "no_cache_stages": frozenset(n for text in options["no_cache_stages"] for n in text.lower().split(",")),
+        "network": options["network"],
+        "add_hosts": tuple(map(_host, options["add_hosts"])),
+    }
+    return Input(path, file, values, options["quiet"], options["progress"], options["iidfile"])
+
+
+def _tag(text: str) -> Reference:
+    reference = Reference.parse(text)
+    if reference.digest:
+        raise InvalidInput(f"invalid tag {text!r}: a name to give cannot have a digest", "leave the @sha256:… out")
+    return reference.tagged()
+
+
+def _build_args(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name:
+            raise InvalidInput(f"invalid --build-arg: {text!r}", "write it as KEY=VALUE")
+        if equals:
+            values[name] = value
+        elif name in environ:
+            values[name] = environ[name]
+    return values
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise InvalidInput(f"invalid {option}: {text!r}", "write it as KEY=VALUE")
+    return name, value
+
+
+def _host(text: str) -> str:
+    import ipaddress
+
+    name, separator, address = text.partition("=") if "=" in text else text.partition(":")
+    address = address.strip("[]")
+    try:
+        if not name or not separator:
+            raise ValueError
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise InvalidInput(f"invalid --add-host: {text!r}", "write it as name:address") from None
+    return f"{name}:{address}"
+
+
+def _platform(text: str) -> Platform:
+    host = host_platform()
+    if not text or text == "local":
+        return host
+    wanted = Platform.parse(text)
+    if wanted != host:
+        raise Unsupported(f"this machine builds for {host} only, not for {wanted}", f"use --platform {host}")
+    return wanted
+
+
+@contextlib.contextmanager
+def prepared(given: Input, store: Store) -> Iterator[BuildRequest]:
+    """The request with its Dockerfile read and its context in a directory. Raises NotFound, InvalidInput."""
+    if given.path != "-":
+        yield _local(given, Path(given.path))
+        return
+    from store.removal import remove
+
+    fd, directory = store.temporaries.directory()
+    try:
+        yield _from_stdin(given, directory)
+    finally:
+        remove(directory)
+        os.close(fd)
+
+
+def _local(given: Input, context: Path) -> BuildRequest:
+    if not context.is_dir():
+        what = "is not a directory" if context.exists() else "does not exist"
+        raise NotFound(f"the build context {given.path} {what}", "give the directory that holds the files to build from")
+    if given.file == "-":
+        return BuildRequest(_limited(sys.stdin.buffer.read(MAX_DOCKERFILE + 1), "stdin"), "-", context, **given.values)
+    file = _find_dockerfile(given.file, context)
+    return BuildRequest(
+        _read(file), given.file or os.path.relpath(file, context), context, file, **given.values
+    )  # fmt: skip
+
+
+def _find_dockerfile(name: str | None, context: Path) -> Path:
+    candidates = [Path(name), context / name] if name else [context / "Dockerfile", context / "dockerfile"]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise NotFound(f"no Dockerfile at {candidates[0]}", "name it with -f, or give another build context")
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a directory, not a Dockerfile", "name the file with -f")
+    with path.open("rb") as file:
+        return _limited(file.read(MAX_DOCKERFILE + 1), str(path))
+
+
+def _limited(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_DOCKERFILE:
+        raise InvalidInput(f"{name} is no Dockerfile: it has more than {MAX_DOCKERFILE >> 20} MiB")
+    return data
+
+
+def _from_stdin(given: Input, directory: Path) -> BuildRequest:
+    """stdin is a Dockerfile alone, or the tar of a context, told apart by its first bytes."""
+    from layer.apply import extract
+    from layer.compression import decompressor, detect
+
+    stream = Rewound(sys.stdin.buffer)
+    head = stream.peek(512)
+    if detect(head) == "none" and head[257:262] != b"ustar":
+        if given.file:
+            raise InvalidInput("stdin is the Dockerfile, so -f says nothing", "leave -f out")
+        return BuildRequest(_limited(stream.read(MAX_DOCKERFILE + 1), "stdin"), "-", directory, **given.values)
+    extract(decompressor(stream), directory, "/")
+    file = _find_dockerfile(os.path.join(directory, given.file) if given.file else None, directory)
+    return BuildRequest(_read(file), given.file or file.name, directory, file, **given.values)
+
+
+class Rewound:
+    """A stream whose first bytes can be looked at before they are read."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._head = b""
+
+    def peek(self, count: int) -> bytes:
+        """The first `count` bytes, fewer at the end of the stream."""
+        while len(self._head) < count and (piece := self._stream.read(count - len(self._head))):
+            self._head += piece
+        return self._head
+
+    def read(self, count: int = -1, /) -> bytes:
+        """As a file's."""
+        head, self._head = (self._head, b"") if count < 0 else (self._head[:count], self._head[count:])
+        if 0 <= count <= len(head):
+            return head
+        return head + bytes(self._stream.read(count - len(head) if count >= 0 else -1))

@@ -1,0 +1,35 @@
+"""The store, opened for a build."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+    from snapshot.layers import Layers
+    from snapshot.protocol import Snapshotter
+    from store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What works on layers: the store, what stacks them, and what goes between the two."""
+
+    store: Store
+    snapshotter: Snapshotter
+    layers: Layers
+
+
+@contextlib.contextmanager
+def open_workshop(settings: Settings) -> Iterator[Workshop]:
+    """The user's store, closed when the block ends."""
+    from snapshot.choose import choose
+    from snapshot.layers import Layers
+    from store.store import Store
+
+    with Store.open(settings.root, sync=settings.sync) as store:
+        snapshotter = choose(settings.root)
+        yield Workshop(store, snapshotter, Layers(store, snapshotter))
