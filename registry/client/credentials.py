@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass, field
@@ -126,7 +125,7 @@ def _decode(entry: dict[str, Any], key: str, path: Path | None) -> Credential | 
     if entry.get("auth"):
         try:
             text = base64.b64decode(str(entry["auth"])).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InvalidInput(
                 f"{path}: the entry for {key} is damaged", f"run 'lamella login {_host(key)}'"
             ) from error

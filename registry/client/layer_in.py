@@ -19,7 +19,6 @@ from registry.client.remote import Repository
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
-
     from store.layers import Layer
     from store.store import Store
 
@@ -35,7 +34,7 @@ def bring_in(
     if store.blobs.stat(blob.digest) == blob.size:
         task.advance(blob.size)
         with store.blobs.open(blob.digest) as file:
-            return layers.unpack(diff_id, blob, decompressor(file))
+            return layers.unpack(diff_id, blob, Whole(decompressor(file), file))
     incoming = Incoming(store, Download(sources, blob, task.advance), blob)
     try:
         return layers.unpack(diff_id, blob, Whole(decompressor(incoming), incoming))
