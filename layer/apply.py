@@ -1,14 +1,26 @@
-"""A layer's tar as an overlay-format directory, and a user's archive unpacked into a root. Input is hostile."""
+"""A layer's tar as an overlay-format directory, and a user's archive unpacked into a root. Input is hostile.
+
+In a layer, `.wh.` names are whiteouts of what lower layers hold (image-spec layer.md "Whiteouts"): they never hide
+what the same layer brings, whichever comes first.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import Unsupported
+from core.errors import InvalidInput
 from image.digest import DiffID
 from layer.limits import DEFAULT, Limits
-from layer.pipeline import Readable
+from layer.overlayfs import META, OPAQUE, WHITEOUT, make_opaque
+from layer.pipeline import HashingReader, Readable
+from layer.reader import Archive, Entry
+from layer.tree import Place, parts
+from layer.unpack import Unpacker
+
+__all__ = ["Applied", "Limits", "apply_layer", "extract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,16 @@ def apply_layer(
     so that the DiffID is that of all its bytes. `digests`, when given, is filled with path → sha256 of the regular
     files, for `layer.listing`. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
     """
-    raise Unsupported("not yet")
+    source = HashingReader(stream)
+    archive = Archive(source, limits)
+    try:
+        with _LayerUnpacker(archive, directory, fresh=True, digests=digests) as unpacker:
+            os.chmod(unpacker.tree.root, 0o755)
+            unpacker.run()
+        archive.drain()
+        return Applied(DiffID(source.digest()), source.count, archive.entries)
+    finally:
+        source.close()
 
 
 def extract(
@@ -42,7 +63,47 @@ def extract(
 ) -> int:
     """Unpack a user's uncompressed archive into `destination` inside `root`, merged with what is there.
 
-    Links are followed inside `root` only, as in a chroot. `owner` (uid, gid) replaces the archive's owners. Returns
-    the number of entries. Raises InvalidInput or Integrity naming the entry.
+    Links are followed inside `root` only, as in a chroot; files replace what bears their name. A destination that
+    exists keeps its owner, mode and time; a missing one is made (0755). `owner` (uid, gid) replaces the archive's
+    owners. Returns the number of entries. Raises InvalidInput or Integrity naming the entry; what came before it stays.
     """
-    raise Unsupported("not yet")
+    archive = Archive(stream, limits)
+    with Unpacker(archive, root, owner=owner) as unpacker:
+        try:
+            unpacker.tree.enter(os.fsencode(destination))
+        except OSError as error:
+            raise InvalidInput(f"cannot unpack into {destination!r}: {(error.strerror or '').lower()}") from error
+        unpacker.run()
+    archive.drain()
+    return archive.entries
+
+
+class _LayerUnpacker(Unpacker):
+    def root(self, entry: Entry) -> None:
+        super().root(entry)
+        self.final(b"", entry)
+
+    def child(self, entry: Entry, parent: bytes, base: bytes) -> None:
+        if WHITEOUT not in entry.name:
+            self.put(entry, self.tree.directory(parent), base)
+            return
+        above = parts(parent)
+        if any(part.startswith(META) for part in above):  # what aufs kept for itself
+            return
+        if any(part.startswith(WHITEOUT) for part in above):
+            raise InvalidInput("a name below a whiteout")
+        if base == OPAQUE:
+            make_opaque(self.tree.directory(parent)[0])
+        elif not base.startswith(WHITEOUT):
+            self.put(entry, self.tree.directory(parent), base)
+        elif not base.startswith(META):
+            self._whiteout(self.tree.directory(parent), base[len(WHITEOUT) :])
+
+    def _whiteout(self, place: Place, name: bytes) -> None:
+        if name in (b"", b".", b".."):
+            raise InvalidInput("a whiteout of no name")
+        try:
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=place[0])
+        except FileExistsError:
+            if stat.S_ISDIR(os.stat(name, dir_fd=place[0], follow_symlinks=False).st_mode):
+                self.opaque(place[0], name)
