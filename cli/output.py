@@ -1,0 +1,85 @@
+"""Data for stdout: tables as Docker's tab-writer sets them, JSON, and Go templates."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MIN_WIDTH = 10
+PADDING = 3
+
+Row = Mapping[str, Any]  # field → text; a callable is a method, such as `.Label "name"`
+
+
+def render(template: str, value: Any) -> str:
+    """`value` as `--format` asks: `json`, or a Go template. Raises InvalidInput for a template that makes no sense."""
+    from cli.gotemplate import Template, to_json
+
+    return to_json(value) if template == "json" else Template(template).render(value)
+
+
+def print_rows(
+    rows: Iterable[Row], headings: Mapping[str, str], shown: Sequence[str], template: str | None = None
+) -> None:
+    """Write a listing to stdout: the fields `shown` as a table, or what `template` asks for.
+
+    `template` is `json` (an object a line), `table` with or without a Go template, or a Go template for each row, in which
+    `\\t` and `\\n` stand for tab and new line. `headings`: field → heading of its column.
+    """
+    template = (template or "table").strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+    if template == "table":
+        template = "table " + "\t".join(f"{{{{.{name}}}}}" for name in shown)
+        cells = [[headings[name] for name in shown], *([str(row[name]) for name in shown] for row in rows)]
+        return write(table(cells))
+    if template.startswith("table"):
+        return write(_template_table(rows, headings, template.removeprefix("table").lstrip(" \t")))
+    from cli.gotemplate import Template, to_json
+
+    if template == "json":
+        return write("".join(to_json(dict(sorted(row.items()))) + "\n" for row in rows))
+    parsed = Template(template)
+    return write("".join(parsed.render(row) + "\n" for row in rows))
+
+
+def _template_table(rows: Iterable[Row], headings: Mapping[str, str], template: str) -> str:
+    from cli.gotemplate import Template
+
+    heading = Template(template, heading=True).render({**headings, "Label": _label_heading})
+    parsed = Template(template)
+    lines = [heading, *(parsed.render(row) for row in rows)]
+    return table([line.split("\t") for text in lines for line in text.split("\n")])
+
+
+def _label_heading(name: str) -> str:
+    return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """`rows` in columns, each at least 10 wide with 3 blanks after it; the last cell of a row is not padded."""
+    lines = [list(row) for row in rows]
+    widths: dict[int, int] = {}
+    for row in lines:
+        for column, cell in enumerate(row[:-1]):
+            widths[column] = max(widths.get(column, MIN_WIDTH), len(cell) + PADDING)
+    return "".join("".join(c.ljust(widths[i]) for i, c in enumerate(row[:-1])) + row[-1] + "\n" for row in lines if row)
+
+
+def write(text: str) -> None:
+    """Write `text` to stdout as it is."""
+    sys.stdout.write(text)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table to stdout that has no `--format`."""
+    write(table([headings, *rows]))
+
+
+def labels_text(labels: Mapping[str, str] | None) -> str:
+    """The `Labels` field of a listing: `a=1,b=2`, by name."""
+    return ",".join(f"{name}={value}" for name, value in sorted((labels or {}).items()))
+
+
+def ellipsis(text: str, width: int) -> str:
+    """`text` in at most `width` characters, the last one an ellipsis where something was cut."""
+    return text if len(text) <= width else text[: width - 1] + "…"
