@@ -45,17 +45,19 @@ class Tags:
         image is not in the store."""
         assert reference.tag, "only a tagged reference names a tag"
         values = (
-            reference.repository, reference.tag, image, target.media_type, target.digest, target.size, time.time_ns(),
+            image, target.media_type, target.digest, target.size, time.time_ns(), reference.repository, reference.tag,
         )  # fmt: skip
+        # Not an upsert: its conflict clause would take the place of the triggers' own (SQLite, CREATE TRIGGER).
+        statement = (
+            "INSERT INTO tags (image, target_type, target_digest, target_size, updated, repository, tag)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "UPDATE tags SET image = ?, target_type = ?, target_digest = ?, target_size = ?, updated = ?"
+            " WHERE repository = ? AND tag = ?",
+        )
         with self._database.write() as connection:
             before = self.get(reference)
             try:
-                connection.execute(
-                    f"INSERT INTO tags ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                    " image = excluded.image, target_type = excluded.target_type, updated = excluded.updated,"
-                    " target_digest = excluded.target_digest, target_size = excluded.target_size",
-                    values,
-                )
+                connection.execute(statement[before is not None], values)
             except sqlite3.IntegrityError as error:
                 raise _no_image(image) from error
         return before.image if before else None
