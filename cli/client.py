@@ -13,19 +13,10 @@ from cli.settings import Settings
 from core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from core.progress import Progress
-    from registry.client.client import Client
     from registry.client.settings import ClientSettings
 
 DAEMON_JSON = Path("/etc/docker/daemon.json")
 REGISTRIES_CONF = Path("/etc/containers/registries.conf")
-
-
-def open_client(settings: Settings, progress: Progress | None = None, *, tls_verify: bool = True) -> Client:
-    """A client as the user has set it up. Opens nothing before it is used."""
-    from registry.client.client import Client
-
-    return Client(client_settings(settings, tls_verify=tls_verify), progress)
 
 
 def client_settings(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cli.settings import Settings
+    from core.progress import Progress
+    from registry.client.client import Client
     from snapshot.layers import Layers
     from store.store import Store
 
@@ -23,3 +25,11 @@ def open_layers(store: Store) -> Layers:
     from snapshot.layers import Layers
 
     return Layers(store, choose(store.root))
+
+
+def open_client(settings: Settings, progress: Progress | None = None, *, tls_verify: bool = True) -> Client:
+    """A registry client as the environment and the machine's files set it up. Opens nothing before it is used."""
+    from cli.client import client_settings
+    from registry.client.client import Client
+
+    return Client(client_settings(settings, tls_verify=tls_verify), progress)

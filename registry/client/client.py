@@ -44,7 +44,14 @@ class Client:
         Blobs that `store` has are not fetched again; nothing is stored. Raises NotFound, Denied, Unavailable, Integrity,
         Unsupported.
         """
-        return self._resolve(reference, platform, store, self._patience())
+        from registry.client.resolve import CONFIG_BYTES, resolve
+
+        def local(blob: Descriptor) -> bytes | None:
+            if store is None or blob.size > CONFIG_BYTES or store.blobs.stat(blob.digest) != blob.size:
+                return None
+            return store.blobs.read(blob.digest, CONFIG_BYTES)
+
+        return resolve(reference, self._sources(reference, self._patience()), platform, local)
 
     def pull(self, reference: Reference, store: Store, layers: Layers, *, platform: Platform | None = None) -> Image:
         """Download what is missing of `reference` and name it in `store`. Harmless to repeat. Raises as `resolve`.
@@ -57,11 +64,14 @@ class Client:
         self, reference: Reference, store: Store, layers: Layers, *, platform: Platform | None = None
     ) -> Pulled:
         """As `pull`, and tells what happened."""
+        return self.fetch(self.resolve(reference, platform, store=store), store, layers)
+
+    def fetch(self, found: Resolved, store: Store, layers: Layers) -> Pulled:
+        """The second half of `download`, for what `resolve` found a moment ago."""
         from registry.client.pull import Pull
 
-        patience = self._patience()
-        found = self._resolve(reference, platform, store, patience)
-        return Pull(found, store, layers, self.progress, patience.cancel, self.settings.parallel).run()
+        cancel = found.sources[0].remote.patience.cancel
+        return Pull(found, store, layers, self.progress, cancel, self.settings.parallel).run()
 
     def push(
         self, image: Image, reference: Reference, store: Store, layers: Layers, *, compression: str = "gzip"
@@ -109,18 +119,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _resolve(
-        self, reference: Reference, platform: Platform | None, store: Store | None, patience: Patience
-    ) -> Resolved:
-        from registry.client.resolve import CONFIG_BYTES, resolve
-
-        def local(blob: Descriptor) -> bytes | None:
-            if store is None or blob.size > CONFIG_BYTES or store.blobs.stat(blob.digest) != blob.size:
-                return None
-            return store.blobs.read(blob.digest, CONFIG_BYTES)
-
-        return resolve(reference, self._sources(reference, patience), platform, local)
 
     def _sources(self, reference: Reference, patience: Patience) -> list[Repository]:
         """Where `reference` is looked for: the registry's mirrors, then the registry itself."""
