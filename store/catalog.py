@@ -143,7 +143,7 @@ _USERS = {
 }  # fmt: skip
 
 
-def needed(kind: str, value: str = "value") -> str:
+def needed(kind: str, value: str = "garbage.value") -> str:
     """SQL that is true while somebody uses the layer, blob or directory that the expression `value` names.
 
     Every part is one look into an index. Rows of leases whose holder died count until `Leases.sweep` took them.
