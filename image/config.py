@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from core.errors import InvalidInput
+from core.value import Value, field, replace
 from image.digest import DiffID, Digest
 from image.manifest import canonical_json, parse_object
 from image.platform import Platform, host_platform
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
+class HealthCheck(Value):
     """Times are nanoseconds, 0 means inherit (Docker's `Healthcheck`)."""
 
     test: tuple[str, ...]
@@ -34,8 +33,7 @@ class HealthCheck:
         return {"Test": list(self.test)} | {k: v for k, v in names.items() if v}
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(Value):
     """The `config` object: defaults for a container. None means not set, which is not the same as empty.
 
     `env` keeps the order and the `NAME=value` form; fields this version does not know are kept in `extra`.
@@ -97,8 +95,7 @@ _KNOWN = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Value):
     """How one layer, or a change of the config alone (`empty_layer`), came to be."""
 
     created: str = ""
@@ -121,8 +118,7 @@ class History:
         return {k: v for k, v in texts.items() if v} | ({"empty_layer": True} if self.empty_layer else {})
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(Value):
     """The whole config blob. `created` is RFC 3339; unknown fields are kept in `extra`.
 
     `raw` are the bytes it was read from; one that was built or changed has none until `encode` gives them.

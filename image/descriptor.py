@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from core.errors import InvalidInput
+from core.value import Value, field
 from image.digest import Digest
 from image.platform import Platform
 
 _KNOWN = {"mediaType", "digest", "size", "annotations", "platform", "urls", "artifactType"}
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Value):
     """`size` is in bytes. Fields this version does not know are kept in `extra`."""
 
     media_type: str

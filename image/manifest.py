@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from core.errors import InvalidInput, Unsupported
+from core.value import Value, field
 from image.descriptor import Descriptor, _strings
 from image.digest import Digest
 from image.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
@@ -33,8 +33,7 @@ def parse_object(raw: bytes, what: str) -> dict[str, Any]:
     return data
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Value):
     """One image (or artifact): a config and layers, bottom first."""
 
     raw: bytes = field(repr=False)
@@ -76,8 +75,7 @@ class Manifest:
         return Descriptor(self.media_type, Digest.of(self.raw), len(self.raw))
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Value):
     """Several manifests under one name, one for each platform."""
 
     raw: bytes = field(repr=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
 from typing import Any, Self
 
 from core.errors import InvalidInput
+from core.value import Value
 
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "armv7l": "arm",
@@ -15,8 +15,7 @@ _ARCHITECTURES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Value):
     """`os/architecture[/variant]`; the OS version is only compared where both sides have one."""
 
     os: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Self
 
 from core.errors import InvalidInput
+from core.value import Value, replace
 from image.digest import Digest
 
 DEFAULT_REGISTRY = "docker.io"
@@ -21,8 +21,7 @@ _HOST = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Value):
     """`registry` as it is spelled in names (`docker.io`, `localhost:5000`), `path` within it; at most one tag, one digest."""
 
     registry: str

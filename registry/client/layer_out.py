@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.progress import Task
+from core.value import replace
 from image.descriptor import Descriptor
 from image.digest import DiffID
 from image.media_types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, compression_of, is_foreign
