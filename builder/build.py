@@ -56,7 +56,7 @@ def build(
 
 
 def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None) -> Image:
-    journal = Journal(tools.store, tools.layers, tools.lease)
+    journal = Journal(tools.store, tools.snapshotter, tools.layers, tools.lease)
     instant = epoch if epoch is not None else time.time_ns()
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     solver = Solver(request, tools, journal, instant, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.cache import result_key
@@ -13,6 +12,7 @@ from builder.journal import Made
 from builder.request import BuildRequest
 from builder.stages import BaseImage, Stage
 from core.clock import format_instant
+from core.value import replace
 from image.config import History, ImageConfig, scratch
 from store.records import Record
 
@@ -84,5 +84,3 @@ def epoch_of(request: BuildRequest) -> int | None:
     if not text.isdecimal():
         raise InvalidInput(f"invalid SOURCE_DATE_EPOCH: {text!r}", "give seconds since 1970, such as 1700000000")
     return int(text) * 10**9
-
-

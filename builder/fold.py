@@ -7,14 +7,26 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from builder.dockerfile.instructions import (
-    Cmd, Entrypoint, Env, Expose, Healthcheck, Instruction, Label, Maintainer, Onbuild, Shell, Stopsignal, User, Volume,
+    Cmd,
+    Entrypoint,
+    Env,
+    Expose,
+    Healthcheck,
+    Instruction,
+    Label,
+    Maintainer,
+    Onbuild,
+    Shell,
+    Stopsignal,
+    User,
+    Volume,
     Workdir,
 )  # fmt: skip
 from builder.state import StageState, set_variable
+from core.value import replace
 from image.config import HealthCheck
 
 

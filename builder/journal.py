@@ -18,6 +18,7 @@ from store.records import Record
 if TYPE_CHECKING:
     from layer.pack import Packed
     from snapshot.layers import Layers
+    from snapshot.protocol import Snapshotter
     from store.leases import Lease
     from store.store import Store
 
@@ -41,8 +42,9 @@ class Made:
 class Journal:
     """Hashes in the order of `add`. The thread starts with the first layer and ends with `close`."""
 
-    def __init__(self, store: Store, layers: Layers, lease: Lease) -> None:
+    def __init__(self, store: Store, snapshotter: Snapshotter, layers: Layers, lease: Lease) -> None:
         self._store = store
+        self._snapshotter = snapshotter
         self._layers = layers
         self._lease = lease
         self._made: list[Made] = []
@@ -77,17 +79,20 @@ class Journal:
         waiting = [made for made in self._made if made.packed and not made.entered]
         if not waiting:
             return
-        keys = [made.key() for made in waiting]
+        for made in waiting:
+            made.key()  # not inside the transaction: it may have to read the context
         self._store.sync_layers()
         with self._store.transaction():
-            for made, key in zip(waiting, keys, strict=True):
-                self._enter(made, key)
+            for made in waiting:
+                self._enter(made)
+        for made in waiting:
+            self._snapshotter.settle(made.directory)
 
-    def _enter(self, made: Made, key: str) -> None:
+    def _enter(self, made: Made) -> None:
         assert made.packed is not None
         layer = self._layers.adopt(made.directory, made.packed)
         self._lease.hold_layer(layer.diff_id)
-        self._store.records.add(Record(key, layer.diff_id, b"{}", made.created, made.created))
+        self._store.records.add(Record(made.key(), layer.diff_id, b"{}", made.created, made.created))
         made.directory, made.entered = layer.directory, True
 
     def close(self) -> None:
@@ -134,5 +139,5 @@ class Journal:
         with self._store.transaction():
             for made in done:
                 if made.diff_id and self._store.layers.get(made.diff_id) is None:
-                    self._enter(made, made.key())
+                    self._enter(made)
         self._checkpoint = time.monotonic()

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from builder.dockerfile.instructions import (
-    Add, Copy, Dockerfile, From, Instruction, Run, StageSource, Workdir,
+    Add,
+    Copy,
+    Dockerfile,
+    From,
+    Instruction,
+    Run,
+    StageSource,
+    Workdir,
 )  # fmt: skip
 from builder.dockerfile.parser import parse_trigger
 from builder.dockerfile.source import suggestion

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from core.value import Value, field
 from image.platform import Platform, host_platform
 from image.reference import Reference
 from store.images import Image
@@ -31,8 +31,7 @@ class ImageSource(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
+class BuildRequest(Value):
     """One call of `build`. `dockerfile` is the text, `dockerfile_name` what messages call it, `dockerfile_path` where it is
     if it is a file; `context` is a directory; `args` are the build args that have a value."""
 
@@ -52,8 +51,7 @@ class BuildRequest:
     add_hosts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BuildResult:
+class BuildResult(Value):
     """The image, and what the user should know although it did not stop the build."""
 
     image: Image

@@ -53,7 +53,7 @@ class Scope:
 
     def declare(self, state: StageState, arg: Arg) -> StageState:
         """The state after an ARG of a stage. A build arg wins over the default here, and that over the global value."""
-        from dataclasses import replace
+        from core.value import replace
 
         args, said = dict(state.args), []
         for declaration in arg.declarations:

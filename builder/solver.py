@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from builder.request import BuildRequest
 from builder.stages import BaseImage, Output, Stage, Step
 from core.errors import LamellaError
 from core.progress import Progress
+from core.value import Value
 
 if TYPE_CHECKING:
     from builder.context import Context
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Value):
     """What a build works with. `runner` is asked for at the first RUN that is not cached, `context` at the first COPY."""
 
     store: Store
@@ -145,6 +144,9 @@ class Solver:
 
     def _build(self, stage: Stage, number: int, below: Sequence[Made]) -> Made:
         step = stage.steps[number]
+        for origin in step.op.origins():
+            if isinstance(origin, Stage):
+                self.solve(origin)
         task = self._tools.progress.task(step.title)
         log = self._logs.open(step.title)
 

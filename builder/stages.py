@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from builder.dockerfile.instructions import Instruction
 from builder.state import StageState
 from core.progress import Stream
+from core.value import Value
 from image.config import ImageConfig
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 Output = Callable[[Stream, bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class BaseImage:
+class BaseImage(Value):
     """An image that a stage starts from or copies from: the store's row, its config, and the name it was asked for by."""
 
     image: Image
@@ -63,12 +62,14 @@ class Op(Protocol):
     def inputs(self, work: Workspace) -> str:
         """A digest of what the step reads from outside its stage; empty when it reads nothing. Raises NotFound."""
 
+    def origins(self) -> tuple[Stage | BaseImage, ...]:
+        """What else must have been built before it is performed."""
+
     def perform(self, work: Workspace, root: Path, output: Output) -> None:
         """Change the tree mounted at `root`. Raises a LamellaError when the step fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Value):
     """`title` is what progress shows: `[web 2/4] RUN make`."""
 
     op: Op
@@ -76,8 +77,7 @@ class Step:
     instruction: Instruction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
+class Stage(Value):
     """One FROM and what follows it, down to the target. `base` None is scratch. `state` is that after the last instruction.
 
     `start` is its FROM and `start_title` the row that progress shows for it.
@@ -90,6 +90,10 @@ class Stage:
     state: StageState
     start: Instruction
     start_title: str
+
+    # A stage is itself and no other: comparing all that hangs below it would mean nothing.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     @property
     def root_image(self) -> BaseImage | None:

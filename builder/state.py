@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builder.request import PROXY_ARGS
+from core.value import Value, field, replace
 from image.config import ContainerConfig, ImageConfig
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value):
     """A line of history to be: dated when the image is exported. `layer` when it brings one."""
 
     created_by: str
     layer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StageState:
+class StageState(Value):
     """`args` are the ARGs in effect that have a value, in the order they were declared; they are no part of the image.
 
     `cmd_set` and `entrypoint_set` tell whether this very stage has set them (an ENTRYPOINT drops only an inherited CMD).

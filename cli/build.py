@@ -34,18 +34,37 @@ def _legacy(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("path", metavar="PATH|-")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="Name the image, as name[:tag] (repeatable).")
 @click.option("-f", "--file", "file", metavar="FILE", help="The Dockerfile; - reads it from stdin [PATH/Dockerfile].")
-@click.option("--build-arg", "args", multiple=True, metavar="KEY[=VALUE]", help="Set an ARG; without a value, from the environment.")
+@click.option(
+    "--build-arg",
+    "args",
+    multiple=True,
+    metavar="KEY[=VALUE]",
+    help="Set an ARG; without a value, from the environment.",
+)
 @click.option("--target", default="", metavar="STAGE", help="Build this stage instead of the last one.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Add a label to the image.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
-@click.option("--no-cache-filter", "no_cache_stages", multiple=True, metavar="STAGE", help="Run this stage's steps again.")
+@click.option(
+    "--no-cache-filter", "no_cache_stages", multiple=True, metavar="STAGE", help="Run this stage's steps again."
+)
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the image's ID.")
 @click.option("--iidfile", metavar="FILE", help="Write the image's ID to a file.")
-@click.option("--progress", default="auto", envvar="BUILDKIT_PROGRESS", metavar="KIND", help="auto, plain, tty, rawjson or quiet.")
-@click.option("--platform", default="", envvar="DOCKER_DEFAULT_PLATFORM", metavar="OS/ARCH", help="Must be this machine's.")
-@click.option("--network", default="default", type=click.Choice(["default", "none", "host"]), help="What RUN steps see of the network.")
-@click.option("--add-host", "add_hosts", multiple=True, metavar="HOST:IP", help="Add a line to /etc/hosts of RUN steps.")
+@click.option(
+    "--progress", default="auto", envvar="BUILDKIT_PROGRESS", metavar="KIND", help="auto, plain, tty, rawjson or quiet."
+)
+@click.option(
+    "--platform", default="", envvar="DOCKER_DEFAULT_PLATFORM", metavar="OS/ARCH", help="Must be this machine's."
+)
+@click.option(
+    "--network",
+    default="default",
+    type=click.Choice(["default", "none", "host"]),
+    help="What RUN steps see of the network.",
+)
+@click.option(
+    "--add-host", "add_hosts", multiple=True, metavar="HOST:IP", help="Add a line to /etc/hosts of RUN steps."
+)
 @_legacy
 @click.pass_obj
 def build(settings: Settings, /, **options: Any) -> int:
@@ -81,8 +100,8 @@ def _build(settings: Settings, given: Input) -> int:
     from builder.failure import StepFailed
     from cli.build_input import prepared
     from cli.build_source import LocalFirst
-    from cli.progress import display
     from cli.build_tools import open_workshop
+    from cli.progress import display
 
     screen = display(given.progress, quiet=given.quiet)
     try:

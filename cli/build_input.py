@@ -130,7 +130,9 @@ def prepared(given: Input, store: Store) -> Iterator[BuildRequest]:
 def _local(given: Input, context: Path) -> BuildRequest:
     if not context.is_dir():
         what = "is not a directory" if context.exists() else "does not exist"
-        raise NotFound(f"the build context {given.path} {what}", "give the directory that holds the files to build from")
+        raise NotFound(
+            f"the build context {given.path} {what}", "give the directory that holds the files to build from"
+        )
     if given.file == "-":
         return BuildRequest(_limited(sys.stdin.buffer.read(MAX_DOCKERFILE + 1), "stdin"), "-", context, **given.values)
     file = _find_dockerfile(given.file, context)

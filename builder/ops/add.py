@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builder.context import Source
 from builder.ops.copy import CopyOp
 from builder.ops.placement import Placement
-from builder.stages import Output, Workspace
+from builder.stages import BaseImage, Output, Stage, Workspace
 from core.errors import Integrity, InvalidInput
+from core.value import Value
 
 _REMOTE = re.compile(r"(https?|git|ssh|ftp)://|git@[^/]+:")
 _BLOCK = 512
@@ -23,8 +23,7 @@ def is_remote(source: str) -> bool:
     return bool(_REMOTE.match(source))
 
 
-@dataclass(frozen=True, slots=True)
-class AddOp:
+class AddOp(Value):
     copy: CopyOp
     unpack: bool
 
@@ -33,6 +32,9 @@ class AddOp:
 
     def inputs(self, work: Workspace) -> str:
         return self.copy.inputs(work)
+
+    def origins(self) -> tuple[Stage | BaseImage, ...]:
+        return ()
 
     def perform(self, work: Workspace, root: Path, output: Output) -> None:
         copy = self.copy

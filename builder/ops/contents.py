@@ -68,5 +68,5 @@ def _copy_range(source: int, out: int, at: int, end: int) -> None:
 def copy_xattrs(source: int, out: int, names: Sequence[str]) -> None:
     """The attributes that belong in an image: users', ACLs and capabilities, no labels of this host's."""
     for name in names:
-        if name.startswith("user.") and not name.startswith("user.overlay.") or name in _XATTRS:
+        if (name.startswith("user.") and not name.startswith("user.overlay.")) or name in _XATTRS:
             os.setxattr(out, name, os.getxattr(source, name))

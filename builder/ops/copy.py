@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,20 @@ from builder.ops.placement import Placement
 from builder.ops.transfer import Copier
 from builder.stages import BaseImage, Output, Stage, Workspace
 from core.errors import InvalidInput
+from core.value import Value
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(Value):
     """A source written in the Dockerfile itself: a file of mode 0644."""
 
     name: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class CopyOp:
+class CopyOp(Value):
     """`destination` is absolute and clean; `directory` tells that it was written as one (`dir/`). `origin` None is the
     build context. `owner` and `mode` are --chown and --chmod as written, empty when not given."""
 
@@ -58,6 +56,9 @@ class CopyOp:
             return ""
         sources = work.context.select(self.sources, parents=self.parents)
         return work.context.checksum(sources, Ignore.of(self.exclude))
+
+    def origins(self) -> tuple[Stage | BaseImage, ...]:
+        return (self.origin,) if self.origin else ()
 
     def perform(self, work: Workspace, root: Path, output: Output) -> None:
         with self.sources_of(work) as (context, sources), self.placement(work, root, len(sources)) as place:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from core.errors import InvalidInput
+from core.value import Value
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*|[-+=][ugo])+)")
 _ACTION = re.compile(r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|$)")
@@ -14,8 +14,7 @@ _BITS = {"r": 4, "w": 2, "x": 1}
 MAX_MODE = 0o7777
 
 
-@dataclass(frozen=True, slots=True)
-class ModeChange:
+class ModeChange(Value):
     """`absolute` for an octal mode, else `clauses`: who, and what to do to them, in order."""
 
     absolute: int | None = None
@@ -50,10 +49,8 @@ def _change(mode: int, who: str, action: str, permissions: str, directory: bool)
     classes = "ugo" if "a" in who else who
     for one in classes:
         bits, mask = _wanted(mode, one, permissions, directory)
-        if action == "=":
-            mode = mode & ~mask | bits
-        else:
-            mode = mode | bits if action == "+" else mode & ~bits
+        mode &= ~(mask if action == "=" else bits)
+        mode |= 0 if action == "-" else bits
     return mode | 0o1000 if "t" in permissions and action != "-" else mode & ~(0o1000 * ("t" in permissions))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.ops.modes import ModeChange
@@ -18,18 +17,21 @@ from core.paths import resolve_in
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(slots=True)
 class Placement:
     """One step's destination: `path` in the root, `directory` when it was written as one. Use as a context manager:
     leaving it gives the directories that were there their old times back."""
 
-    root: Path
-    path: str
-    directory: bool
-    instant: int
-    owner: tuple[int, int] | None = None
-    mode: ModeChange | None = None
-    _times: dict[str, int] = field(default_factory=dict)
+    def __init__(
+        self, root: Path, path: str, directory: bool, instant: int, owner: tuple[int, int] | None = None,
+        mode: ModeChange | None = None,
+    ) -> None:  # fmt: skip
+        self.root = root
+        self.path = path
+        self.directory = directory
+        self.instant = instant
+        self.owner = owner
+        self.mode = mode
+        self._times: dict[str, int] = {}
 
     def __enter__(self) -> Placement:
         return self

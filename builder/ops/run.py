@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from builder.stages import Output, Workspace
+from builder.stages import BaseImage, Output, Stage, Workspace
 from core.errors import LamellaError
+from core.value import Value
 
 
 class CommandFailed(LamellaError):
@@ -18,8 +18,7 @@ class CommandFailed(LamellaError):
         super().__init__(f'process "{" ".join(argv)[:1000]}" did not complete successfully: exit code: {code}')
 
 
-@dataclass(frozen=True, slots=True)
-class RunOp:
+class RunOp(Value):
     """`env` is what the key knows: ENV and the declared ARGs; `hidden` goes to the process alone (proxies)."""
 
     argv: tuple[str, ...]
@@ -36,6 +35,9 @@ class RunOp:
 
     def inputs(self, work: Workspace) -> str:
         return ""
+
+    def origins(self) -> tuple[Stage | BaseImage, ...]:
+        return ()
 
     def perform(self, work: Workspace, root: Path, output: Output) -> None:
         from runtime.step import Step

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builder.ops.placement import Placement
-from builder.stages import Output, Workspace
+from builder.stages import BaseImage, Output, Stage, Workspace
+from core.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class WorkdirOp:
+class WorkdirOp(Value):
     path: str
     user: str
 
@@ -21,6 +20,9 @@ class WorkdirOp:
 
     def inputs(self, work: Workspace) -> str:
         return ""
+
+    def origins(self) -> tuple[Stage | BaseImage, ...]:
+        return ()
 
     def perform(self, work: Workspace, root: Path, output: Output) -> None:
         from runtime.user import lookup
