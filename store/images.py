@@ -53,6 +53,11 @@ class Images:
         """The image, or None."""
         return next(self._select("WHERE id = ?", (id,)), None)
 
+    def get_many(self, ids: Iterable[Digest]) -> list[Image]:
+        """Those of `ids` that are here, in no order, by one query."""
+        chosen = "WHERE id IN (SELECT value FROM json_each(?))"
+        return list(self._select(chosen, (json.dumps(list(ids)),)))
+
     def add(self, image: Image) -> None:
         """Make the image known. Harmless to repeat: a parent it has got stays, one that it lacked is taken.
 

@@ -85,6 +85,14 @@ class Tags:
         """All tags of the repository (full form, with its registry), by name."""
         return list(self._select("WHERE repository = ? ORDER BY tag", (repository,)))
 
+    def images_of_repository(self, repository: str) -> list[Digest]:
+        """The images that have a tag or a digest in the repository (full form, with its registry)."""
+        rows = self._database.read().execute(
+            "SELECT image FROM tags WHERE repository = ?1 UNION SELECT image FROM repository_digests WHERE repository = ?1",
+            (repository,),
+        )
+        return [Digest(row[0]) for row in rows]
+
     def all(self) -> Iterator[Tag]:
         """Every tag, by name."""
         return self._select("ORDER BY repository, tag", ())
