@@ -28,13 +28,11 @@ def publish(store: Store, config: ImageConfig, *, tags: Sequence[Reference], par
     raw = config.encode()
     layers = [_layer(store, diff_id) for diff_id in config.diff_ids]
     manifest = Manifest.build(Descriptor(OCI_CONFIG, Digest.of(raw), len(raw)), layers)
-    with store.leases.take("publish") as lease:
-        for data in (raw, manifest.raw):  # held first: a prune may be about to take a twin of these very bytes
-            lease.hold_blob(Digest.of(data))
-            store.blobs.add(data)
-        store.sync_layers()
-        with store.transaction():
-            return _enter(store, config, manifest.descriptor, sum(d.size for d in layers) + len(raw), tags, parent)
+    for data in (raw, manifest.raw):
+        store.blobs.add(data)
+    store.sync_layers()
+    with store.transaction():
+        return _enter(store, config, manifest.descriptor, sum(d.size for d in layers) + len(raw), tags, parent)
 
 
 def _layer(store: Store, diff_id: DiffID) -> Descriptor:
