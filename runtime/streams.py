@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from core.progress import Stream
@@ -37,10 +38,13 @@ def spawn(
             actions.append((os.POSIX_SPAWN_DUP2, fd, target))
     arguments, environment = list(command), dict(env or MINIMAL_ENV)
     if own_group:
-        return os.posix_spawn(command[0], arguments, environment, file_actions=actions, setsigmask=[], setpgroup=0)
-    return os.posix_spawn(command[0], arguments, environment, file_actions=actions, setsigmask=[])
+        return os.posix_spawn(
+            command[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=RESTORED, setpgroup=0
+        )
+    return os.posix_spawn(command[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=RESTORED)
 
 
+RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them, and exec would pass that on
 MINIMAL_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 

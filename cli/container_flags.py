@@ -1,0 +1,148 @@
+"""The flags that `run` and `create` share, and the Request they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from cli.exit import ENGINE_FAILURE, Exit, report
+
+_FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("-e", "--env"), {"multiple": True, "metavar": "NAME[=VALUE]", "help": "Set a variable; without a value, pass ours on."}),
+    (("--env-file",), {"multiple": True, "metavar": "FILE", "help": "Read variables from a file."}),
+    (("-v", "--volume"), {"multiple": True, "metavar": "SOURCE:TARGET[:ro]", "help": "Bind a directory or file of the host."}),
+    (("--mount",), {"multiple": True, "metavar": "type=bind|tmpfs,…", "help": "Mount a directory, file or tmpfs."}),
+    (("--tmpfs",), {"multiple": True, "metavar": "TARGET[:OPTIONS]", "help": "Mount a tmpfs."}),
+    (("-w", "--workdir"), {"metavar": "DIR", "default": "", "help": "Working directory in the container."}),
+    (("-u", "--user"), {"metavar": "USER[:GROUP]", "default": "", "help": "User name or ID, and group."}),
+    (("--name",), {"metavar": "NAME", "default": "", "help": "Name of the container."}),
+    (("-h", "--hostname"), {"metavar": "NAME", "default": "", "help": "Host name in the container."}),
+    (("--entrypoint",), {"metavar": "COMMAND", "help": "Replace the image's entrypoint."}),
+    (("--network", "--net"), {"metavar": "host|none", "default": "host", "help": "Network: the host's, or none."}),
+    (("-p", "--publish"), {"multiple": True, "metavar": "[IP:]HOST:PORT", "help": "Publish a port (needs a bridge network)."}),
+    (("-P", "--publish-all"), {"is_flag": True, "help": "Publish all exposed ports (needs a bridge network)."}),
+    (("--add-host",), {"multiple": True, "metavar": "NAME:ADDRESS", "help": "Add a line to /etc/hosts."}),
+    (("-l", "--label"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Label the container."}),
+    (("--label-file",), {"multiple": True, "metavar": "FILE", "help": "Read labels from a file."}),
+    (("--read-only",), {"is_flag": True, "help": "Mount the root file system read-only."}),
+    (("--privileged",), {"is_flag": True, "help": "Give all capabilities and devices: no wall to the host."}),
+    (("--cap-add",), {"multiple": True, "metavar": "NAME", "help": "Add a capability."}),
+    (("--cap-drop",), {"multiple": True, "metavar": "NAME", "help": "Drop a capability."}),
+    (("--security-opt",), {"multiple": True, "metavar": "OPTION", "help": "seccomp=unconfined, seccomp=FILE."}),
+    (("--init",), {"is_flag": True, "help": "Run a small init that reaps orphans."}),
+    (("--shm-size",), {"metavar": "SIZE", "default": "64m", "help": "Size of /dev/shm."}),
+    (("--stop-signal",), {"metavar": "SIGNAL", "default": "", "help": "Signal that `stop` sends."}),
+    (("--stop-timeout",), {"type": int, "metavar": "SECONDS", "help": "How long `stop` waits before it kills."}),
+    (("-i", "--interactive"), {"is_flag": True, "help": "Keep stdin open."}),
+    (("-t", "--tty"), {"is_flag": True, "help": "Give the container a terminal."}),
+    (("--rm",), {"is_flag": True, "help": "Remove the container when it ends."}),
+    (("--pull",), {"type": click.Choice(["missing", "always", "never"]), "default": "missing", "help": "When to pull the image."}),
+    (("--cidfile",), {"metavar": "FILE", "help": "Write the container's ID to a new file."}),
+)  # fmt: skip
+
+
+class EngineCommand(click.Command):
+    """A command whose wrong flags end with 125, so that they are not taken for the container's own exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise Exit(report(error, ENGINE_FAILURE)) from error
+
+
+def container_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared flags, IMAGE and COMMAND."""
+    function = click.argument("command", nargs=-1, type=click.UNPROCESSED)(function)
+    function = click.argument("image")(function)
+    for names, options in reversed(_FLAGS):
+        function = click.option(*names, **options)(function)
+    return function
+
+
+# After IMAGE everything belongs to the container; -h is Docker's short form of --hostname.
+CONTEXT: dict[str, Any] = {"allow_interspersed_args": False, "help_option_names": ["--help"]}
+
+
+def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -> Any:
+    """The Request that parsed flags mean. Raises InvalidInput, Unsupported."""
+    from cli.mount_flags import mounts, tmpfs, volumes
+    from core.units import parse_size
+    from runtime.request import Request
+
+    binds, anonymous = volumes(flags["volume"], cwd)
+    entrypoint = flags["entrypoint"]
+    return Request(
+        image_name=flags["image"], args=tuple(flags["command"]),
+        entrypoint=None if entrypoint is None else tuple(filter(None, (entrypoint,))),
+        env=environment(flags["env_file"], flags["env"], environ), cwd=flags["workdir"], user=flags["user"],
+        name=flags["name"], hostname=flags["hostname"], labels=labels(flags["label_file"], flags["label"]),
+        network=network(flags["network"]), stop_signal=flags["stop_signal"], stop_timeout=flags["stop_timeout"],
+        mounts=(*binds, *mounts(flags["mount"], cwd), *tmpfs(flags["tmpfs"])), volumes=anonymous,
+        ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
+        cap_drop=tuple(flags["cap_drop"]), shm_size=parse_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
+        tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
+        init=flags["init"], auto_remove=flags["rm"],
+    )  # fmt: skip
+
+
+def warn_about_ports(flags: Mapping[str, Any]) -> None:
+    """Published ports mean nothing on the host's network, as Docker says too."""
+    if flags["publish"] or flags["publish_all"]:
+        click.echo("WARNING: Published ports are discarded when using host network mode", err=True)
+
+
+def network(text: str) -> str:
+    """`host` or `none`. Raises Unsupported for what needs a later lamella."""
+    from core.errors import Unsupported
+
+    if text in ("host", "none"):
+        return text
+    raise Unsupported(f"network {text!r} is not there yet", "use --network host or --network none")
+
+
+def environment(files: tuple[str, ...], flags: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables from files, then from flags; a bare NAME takes our own value, or takes the variable away."""
+    found = []
+    for text in (*(line for file in files for line in lines(file, "--env-file")), *flags):
+        name, equals, _ = text.partition("=")
+        if not name:
+            from core.errors import InvalidInput
+
+            raise InvalidInput(f"invalid environment variable: {text}", "write it as NAME=value")
+        found.append(text if equals or name not in environ else f"{name}={environ[name]}")
+    return tuple(found)
+
+
+def labels(files: tuple[str, ...], flags: tuple[str, ...]) -> dict[str, str]:
+    """Labels from files, then from flags."""
+    texts = [*(line for file in files for line in lines(file, "--label-file")), *flags]
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
+
+
+def lines(path: str, flag: str) -> list[str]:
+    """The lines of a file that say something."""
+    from core.errors import InvalidInput
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            texts = [line.lstrip().rstrip("\r\n") for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read {flag} {path}: {getattr(error, 'strerror', None) or error}") from error
+    return [text for text in texts if text and not text.startswith("#")]
+
+
+def seccomp(options: tuple[str, ...]) -> str:
+    """The profile that `--security-opt` chooses; other options that change nothing here are accepted."""
+    chosen = "default"
+    for option in options:
+        key, _, value = option.replace(":", "=", 1).partition("=") if "=" not in option else option.partition("=")
+        if key == "seccomp":
+            chosen = value
+        elif key not in ("label", "apparmor", "no-new-privileges"):
+            from core.errors import InvalidInput
+
+            raise InvalidInput(f"unknown security option: {option!r}", "use seccomp=unconfined or seccomp=FILE")
+    return chosen

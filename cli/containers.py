@@ -1,0 +1,95 @@
+"""What every container command needs: the store's containers, and where their run-time state is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cli.settings import Settings
+from core.errors import LamellaError
+
+if TYPE_CHECKING:
+    from image.digest import DiffID
+    from runtime.container import Container
+    from runtime.containers import Containers
+    from store.images import Image
+    from store.store import Store
+
+
+class Workshop:
+    """One command's view of containers; a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        from cli.wiring import open_store
+        from runtime.containers import Containers
+        from runtime.state import state_directory
+        from snapshot.choose import choose
+
+        self.settings = settings
+        self.store: Store = open_store(settings)
+        self.containers: Containers = Containers(self.store, choose(self.store.root))
+        self.state: Path = state_directory(settings.root)
+
+    def layer_directories(self, diff_ids: Sequence[DiffID]) -> list[str]:
+        """Where an image's layers are, bottom first; loaded late, for it brings the layer codec."""
+        from cli.wiring import open_layers
+
+        return open_layers(self.store).directories(diff_ids)
+
+    def image(self, text: str) -> Image:
+        """The image that `text` means."""
+        from images.resolve import resolve
+
+        return resolve(self.store, text)
+
+    def sweep(self) -> None:
+        """Finish what killed processes left."""
+        self.containers.sweep()
+
+    def close(self) -> None:
+        """Harmless to repeat."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def on_exit(settings: Settings, container: Container) -> list[str]:
+    """The command that conmon executes when `container` has ended: lamella again, from wherever it was loaded."""
+    import lamella
+
+    top = str(Path(lamella.__file__).parent.parent)
+    program = f"import sys; sys.path[:0] = [{top!r}]; from lamella.__main__ import main; sys.exit(main())"
+    flags = ["--root", str(settings.root), *([] if settings.sync else ["--no-sync"])]
+    return [sys.executable, "-c", program, *flags, "container", "cleanup", container.id]
+
+
+def each(names: Sequence[str], work: Callable[[str], None]) -> int:
+    """Do `work` for every name, going on past failures, which are told one by one; the exit code."""
+    from cli.exit import report
+
+    code = 0
+    for name in names:
+        try:
+            work(name)
+        except LamellaError as error:
+            code = report(error)
+    return code
+
+
+def each_container(shop: Workshop, names: Sequence[str], work: Callable[[Container], None]) -> int:
+    """Like `each`, on the containers that the names mean; prints each name when it is done."""
+
+    def one(name: str) -> None:
+        work(shop.containers.find(name))
+        sys.stdout.write(f"{name}\n")
+
+    return each(names, one)

@@ -1,0 +1,85 @@
+"""The bundle of a running container: on a tmpfs that only its keeper's mount namespace has, gone when that goes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from core.paths import clean
+from runtime.bundle import make_cwd, make_null, points
+from runtime.capabilities import choose
+from runtime.container import Container
+from runtime.engine import Engine
+from runtime.hosts import hosts, resolv_conf
+from runtime.mounts import Mount
+from runtime.rootfs import forbid_devices
+from runtime.spec import Bundle, Process
+from runtime.stubs import Stubs
+from runtime.user import User, lookup
+
+
+class Box:
+    """The same path in every keeper's namespace: whoever enters one finds its container there."""
+
+    def __init__(self, state: Path) -> None:
+        self.path = state / "box"
+        self.runtime_state = self.path / "state"
+        self.log = self.path / "log"
+
+    def mount(self) -> None:
+        """Mount the tmpfs, in a mount namespace that is private."""
+        from core import syscalls
+
+        self.path.mkdir(0o700, exist_ok=True)
+        syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
+        make_null(self.path / "null")
+
+    def fill(self, container: Container, directory: Path, rootfs: Path, engine: Engine) -> dict[str, object]:
+        """Write everything the runtime needs to start `container` on `rootfs`; returns config.json.
+
+        `directory` is the container's own. Raises StartFailed for a command that is not there, NotFound for a user.
+        """
+        from runtime.executable import check
+        from runtime.volumes import anonymous
+
+        root = os.path.realpath(rootfs)
+        if not container.privileged:
+            forbid_devices(root)
+        user = lookup(root, container.user)
+        make_cwd(root, container.cwd)
+        mounts = [*self._generated(container), *anonymous(container, directory, root), *container.mounts]
+        Stubs(root).make(*points(mounts))
+        check(root, container.command, container.env, container.cwd, [mount.target for mount in mounts])
+        spec = self._bundle(container, root, user, mounts, engine).to_spec()
+        (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
+        return spec
+
+    def _generated(self, container: Container) -> list[Mount]:
+        files = {
+            "hosts": hosts(container.hostname, container.network, container.add_hosts),
+            "hostname": f"{container.hostname}\n".encode(),
+            "resolv.conf": resolv_conf(container.network),
+        }
+        taken = {mount.target for mount in container.mounts}
+        for name, content in files.items():
+            (self.path / name).write_bytes(content)
+        return [Mount(str(self.path / name), f"/etc/{name}") for name in files if f"/etc/{name}" not in taken]
+
+    def _bundle(self, container: Container, root: str, user: User, mounts: list[Mount], engine: Engine) -> Bundle:
+        args = container.command
+        if container.init:
+            from runtime.init import PATH, init_mount
+
+            mounts = [*mounts, init_mount()]
+            args = (PATH, "--", *args)
+        process = Process(args, container.env, clean(container.cwd), user, capabilities(container), container.tty)
+        return Bundle(
+            process, root, container.hostname, mounts, container.network, container.read_only, container.privileged,
+            container.shm_size, cgroup=f"/lamella/{container.id}" if engine.cgroups else "",
+        )  # fmt: skip
+
+
+def capabilities(container: Container) -> tuple[str, ...]:
+    """The set `container` was created with."""
+    return choose(add=container.cap_add, drop=container.cap_drop, privileged=container.privileged)

@@ -1,0 +1,167 @@
+"""Containers that outlive the command: conmon is their keeper, holds their streams, writes log and exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.errors import Unsupported
+from core.locks import FileLock
+from runtime.box import Box
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.engine import Engine, StartFailed, classify
+from runtime.keeper import fork_keeper
+from runtime.probe import PLACES
+from runtime.status import note_started
+from runtime.streams import MINIMAL_ENV, spawn, wait
+
+LOG = "container.log"
+
+
+class Monitored:
+    """A container under conmon, created and not yet started. Made by `create`, in a process that has no other container.
+
+    The process moves into a private mount namespace, which conmon shares and keeps when the process ends.
+    """
+
+    def __init__(self, container: Container, box: Box, engine: Engine, keeper: int) -> None:
+        self.container = container
+        self.box = box
+        self.keeper = keeper
+        self._engine = engine
+
+    def start(self, directory: Path) -> None:
+        """Let the container's command go. Raises StartFailed."""
+        note_started(directory, self.keeper)
+        code = self._runtime("start", self.container.id)
+        if code:
+            self.kill("KILL")
+            wait(self.keeper)
+            raise classify(_said(self.box.log) or f"the runtime could not start it ({code})")
+
+    def kill(self, signal_name: str) -> None:
+        """Send a signal to the container's first process."""
+        self._runtime("kill", self.container.id, signal_name)
+
+    def _runtime(self, verb: str, *rest: str) -> int:
+        return wait(spawn(self._engine.command(self.box.runtime_state, self.box.log, verb, *rest), silent=True))
+
+
+def find_conmon() -> str:
+    """conmon's path. Raises Unsupported where it is not installed."""
+    for place in (*PLACES, "/usr/libexec/podman", "/usr/lib/podman"):
+        if os.access(f"{place}/conmon", os.X_OK):
+            return f"{place}/conmon"
+    raise Unsupported(
+        "conmon is not installed: it keeps the log and the exit code of what runs in the background",
+        "install conmon, or run it in the foreground with --rm",
+    )
+
+
+def create(
+    containers: Containers,
+    container: Container,
+    lock: FileLock,
+    engine_of: Callable[[Path], Engine],
+    state: Path,
+    on_exit: Sequence[str] = (),
+) -> Monitored:
+    """Put `container`, which `lock` is held for, under conmon. `on_exit` is executed when it has ended.
+
+    Raises StartFailed where the runtime refuses, Unsupported where a program is missing.
+    """
+    from core.namespaces import enter_private_mounts
+
+    conmon = find_conmon()
+    enter_private_mounts()
+    engine = engine_of(state)
+    if not engine.path:
+        raise Unsupported(
+            "nothing can run in the background without an OCI runtime", "install crun (or runc) and conmon"
+        )
+    box, directory = Box(state), containers.directory(container)
+    box.mount()
+    mounts = contextlib.ExitStack()
+    rootfs = mounts.enter_context(containers.snapshotter.mounted(container.id, durable=True))
+    try:
+        box.fill(container, directory, rootfs, engine)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory / container.id)  # the exit file of the last run
+        keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock)
+    except BaseException:
+        mounts.close()
+        raise
+    mounts.pop_all()  # conmon's namespace keeps them
+    lock.release()  # conmon has inherited it
+    return Monitored(container, box, engine, keeper)
+
+
+def _command(
+    conmon: str, container: Container, box: Box, directory: Path, engine: Engine, on_exit: Sequence[str]
+) -> list[str]:
+    words = [
+        conmon, "--api-version", "1", "--sync", "--full-attach", "--log-level", "error", "-c", container.id,
+        "-u", container.id, "-n", container.name, "-b", str(box.path), "-p", str(box.path / "pid"),
+        "--exit-dir", str(directory), "-l", f"k8s-file:{directory / LOG}", "-r", engine.path,
+    ]  # fmt: skip
+    for argument in (*engine.options, "--root", str(box.runtime_state), "--log", str(box.log), "--log-format", "json"):
+        words += ["--runtime-arg", argument]
+    if on_exit:
+        words += ["--exit-command", on_exit[0]]
+        for argument in on_exit[1:]:
+            words += ["--exit-command-arg", argument]
+    return words + ["-t"] * container.tty + ["-i"] * container.stdin_open
+
+
+def _fork(command: list[str], box: Box, lock: FileLock) -> int:
+    """Start conmon as the keeper and wait until the runtime has created the container."""
+    sync_read, sync_write = os.pipe()
+    start_read, start_write = os.pipe()
+
+    def become_conmon() -> int:
+        for fd in (sync_write, start_read, lock.fileno()):
+            os.set_inheritable(fd, True)
+        nothing, log = os.open(box.path / "null", os.O_RDWR), os.open(box.path / "conmon.log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(nothing, 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir("/")
+        env = {**MINIMAL_ENV, "_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)}
+        os.execve(command[0], command, env)
+
+    keeper = fork_keeper(become_conmon, own_session=True, own_mounts=False)
+    os.close(sync_write)
+    os.close(start_read)
+    with os.fdopen(sync_read, "rb") as answers:
+        os.write(start_write, b"0")
+        os.close(start_write)
+        _check_created(answers.readline(), box, keeper)
+    return keeper
+
+
+def _check_created(answer: bytes, box: Box, keeper: int) -> None:
+    try:
+        data = json.loads(answer)
+    except ValueError:
+        data = {"data": -1, "message": "conmon ended: " + _said(box.path / "conmon.log")}
+    if int(data.get("data", -1)) > 0:
+        return
+    wait(keeper)
+    failed = _failure(box) or classify(str(data.get("message") or "the runtime gave no reason"))
+    raise failed
+
+
+def _failure(box: Box) -> StartFailed | None:
+    from runtime.engine import failure
+
+    return failure(box.log)
+
+
+def _said(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(errors="replace").strip()[-500:]
+    return ""

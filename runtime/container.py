@@ -1,0 +1,84 @@
+"""A container as it was created: everything that does not change afterwards, kept as config.json in its directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from core.errors import Integrity
+from runtime.mounts import Mount
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """`id` is 64 hex digits, `image` the image's ID, `image_name` what the user called it, `created` RFC 3339.
+
+    `volumes` are container paths that get an anonymous directory each; `stop_timeout` is in seconds, None is the
+    default, -1 for ever; `shm_size` is in bytes; `seccomp` is `default`, `unconfined` or a profile's path.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_name: str
+    created: str
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    hostname: str
+    labels: Mapping[str, str] = field(hash=False)
+    network: str
+    stop_signal: str
+    stop_timeout: int | None
+    mounts: tuple[Mount, ...]
+    volumes: tuple[str, ...]
+    ports: tuple[str, ...]
+    exposed_ports: tuple[str, ...]
+    add_hosts: tuple[str, ...]
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    shm_size: int
+    seccomp: str
+    tty: bool
+    stdin_open: bool
+    read_only: bool
+    privileged: bool
+    init: bool
+    auto_remove: bool
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits, as people read them."""
+        return self.id[:12]
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What is executed."""
+        return self.entrypoint + self.cmd
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        data["labels"] = dict(self.labels)
+        data["mounts"] = [[getattr(mount, name) for name in Mount.__slots__] for mount in self.mounts]
+        return json.dumps(data, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes, where: Path) -> Self:
+        """What `encode` gave. Raises Integrity, naming `where`."""
+        try:
+            data: dict[str, Any] = json.loads(raw)
+            values = {name: _frozen(data[name]) for name in cls.__slots__}
+            mounts = tuple(Mount(*map(_frozen, fields)) for fields in data["mounts"])
+            return cls(**values | {"mounts": mounts})
+        except (ValueError, KeyError, TypeError) as error:
+            raise Integrity(f"{where} is damaged: {error}", "remove the container's directory") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,222 @@
+"""All containers of one store: created, found, listed, removed, and swept up after whatever was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import Conflict, InvalidInput, NotFound
+from core.locks import FileLock
+from runtime.container import Container
+from runtime.status import Status, note_exited, read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from image.digest import DiffID
+    from runtime.request import Request
+    from snapshot.protocol import Snapshotter
+    from store.images import Image
+    from store.store import Store
+
+    # Called inside the catalog's transaction; and what gives the directories of layers, bottom first.
+    ImageFinder = Callable[[], Image]
+    LayerFinder = Callable[[Sequence[DiffID]], Sequence[str]]
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+
+class NoSuchContainer(NotFound):
+    """Nothing has this ID or name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"No such container: {text}", "`lamella ps -a` lists what is here")
+
+
+class Containers:
+    """A directory each below `<root>/containers`, a hold each in the catalog, a snapshot each for what they write."""
+
+    def __init__(self, store: Store, snapshotter: Snapshotter) -> None:
+        self.store = store
+        self.snapshotter = snapshotter
+        self._root = store.root / "containers"
+
+    def directory(self, container: Container | str) -> Path:
+        """Where the container's files are."""
+        return self._root / (container if isinstance(container, str) else container.id)
+
+    def create(
+        self, request: Request, find: ImageFinder, directories: LayerFinder, *, running: bool = False
+    ) -> tuple[Container, FileLock]:
+        """A new container with its writable layer, and its lock, to be released or handed to a keeper.
+
+        `find` looks the image up inside the transaction that holds it. Raises Conflict for a name that is taken.
+        """
+        id, lock = self._place()
+        try:
+            container, image = self._hold(request, id, find, running)
+            self.snapshotter.prepare(id, directories(image.diff_ids))
+            self._write(container)
+        except BaseException:
+            self._discard(id)
+            lock.release()
+            raise
+        return container, lock
+
+    def _place(self) -> tuple[str, FileLock]:
+        while True:
+            id = os.urandom(32).hex()
+            (self._root / id).mkdir(0o700)
+            lock = FileLock(self._root / id / "state")
+            with contextlib.suppress(FileNotFoundError):  # a sweeper was faster than the lock
+                lock.acquire()
+                return id, lock
+
+    def _hold(self, request: Request, id: str, find: ImageFinder, running: bool) -> tuple[Container, Image]:
+        from runtime.request import merge
+        from store.holds import Hold
+
+        with self.store.database.write(durable=not request.auto_remove):
+            image = find()
+            name = self._name(request.name)
+            config = self.store.images.config(image.id)
+            container = merge(request, id, name, str(image.id), config.config)
+            self.store.holds.set(Hold("container", id, name, image.id, running))
+        return container, image
+
+    def _name(self, wanted: str) -> str:
+        holders = {hold.name: hold.id for hold in self.store.holds.all() if hold.kind == "container"}
+        if not wanted:
+            from runtime.names import generate
+
+            return generate(holders)
+        if not _NAME.fullmatch(wanted):
+            raise InvalidInput(
+                f"Invalid container name ({wanted}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                "choose another --name",
+            )
+        if wanted in holders:
+            raise Conflict(
+                f'Conflict. The container name "/{wanted}" is already in use by container "{holders[wanted]}"',
+                "remove (or rename) that container to be able to reuse that name",
+            )
+        return wanted
+
+    def _write(self, container: Container) -> None:
+        from core.files import write_file
+
+        sync = self.store.sync and not container.auto_remove
+        write_file(self.directory(container) / "config.json", container.encode(), mode=0o600, sync=sync)
+
+    def load(self, id: str) -> Container | None:
+        """The container with exactly this ID; None where it is not, or not yet, whole."""
+        path = self._root / id / "config.json"
+        try:
+            return Container.decode(path.read_bytes(), path)
+        except FileNotFoundError:
+            return None
+
+    def find(self, text: str) -> Container:
+        """By full ID, name, or the unique beginning of an ID. Raises NoSuchContainer, and InvalidInput if ambiguous."""
+        text = text.removeprefix("/")
+        holds = [hold for hold in self.store.holds.all() if hold.kind == "container"]
+        ids = [h.id for h in holds if h.id == text] or [h.id for h in holds if h.name == text]
+        ids = ids or [h.id for h in holds if text and h.id.startswith(text)]
+        if len(ids) > 1:
+            raise InvalidInput(f"multiple IDs found with provided prefix: {text}", "give more digits of the ID")
+        container = self.load(ids[0]) if ids else None
+        if container is None:
+            raise NoSuchContainer(text)
+        return container
+
+    def all(self) -> list[Container]:
+        """Every container, newest first."""
+        found = [self.load(hold.id) for hold in self.store.holds.all() if hold.kind == "container"]
+        return sorted((c for c in found if c), key=lambda c: c.created, reverse=True)
+
+    def status(self, container: Container) -> Status:
+        """What it does right now."""
+        return read_status(self.directory(container))
+
+    def lock(self, container: Container) -> FileLock | None:
+        """The lock that starting and removing need; None while the container runs."""
+        lock = FileLock(self.directory(container) / "state")
+        try:
+            return lock if lock.acquire(wait=False) else None
+        except FileNotFoundError as error:
+            raise NoSuchContainer(container.name) from error
+
+    def set_running(self, container: Container, running: bool) -> None:
+        """Tell the catalog, which tells `rmi`."""
+        from image.digest import Digest
+        from store.holds import Hold
+
+        self.store.holds.set(Hold("container", container.id, container.name, Digest.parse(container.image), running))
+
+    def finish(self, container: Container, code: int) -> None:
+        """Its processes have ended with `code`: write it down, and remove it if that was asked for. Harmless to repeat."""
+        note_exited(self.directory(container), code)
+        if container.auto_remove:
+            self._discard(container.id)
+        else:
+            self.set_running(container, False)
+
+    def remove(self, container: Container) -> None:
+        """Remove a container that does not run, with all it has written. Raises Conflict where it runs."""
+        lock = self.lock(container)
+        if lock is None:
+            raise Conflict(
+                f"cannot remove container {container.name!r}: container is running",
+                "stop the container before removing or force remove (rm -f)",
+            )
+        try:
+            self._discard(container.id)
+        finally:
+            lock.release()
+
+    def _discard(self, id: str) -> None:
+        from store.removal import remove
+
+        self.snapshotter.remove(id)
+        remove(self._root / id)
+        with self.store.database.write(durable=False):
+            self.store.holds.delete("container", id)
+
+    def sweep(self) -> None:
+        """Finish what killed processes left: containers half made, `--rm` ones that ended unseen, stale holds.
+
+        Harmless to repeat, and beside other commands: whatever has a living owner is locked.
+        """
+        held = {hold.id: hold for hold in self.store.holds.all() if hold.kind == "container"}
+        for id in set(os.listdir(self._root)) | set(held):
+            lock = FileLock(self._root / id / "state")
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                if not lock.acquire(wait=False):
+                    continue
+            try:
+                self._sweep(id, running=id in held and held[id].running)
+            finally:
+                lock.release()
+
+    def _sweep(self, id: str, *, running: bool) -> None:
+        container = self.load(id)
+        if container is None:
+            self._discard(id)
+        else:
+            self.settle(container, running=running)
+
+    def settle(self, container: Container, *, running: bool = True) -> None:
+        """Bring files and catalog in line for a container that does not run and whose lock the caller holds.
+
+        `running` is what the catalog believes. Harmless to repeat.
+        """
+        id = container.id
+        status = read_status(self.directory(container), locked_by_us=True)
+        if status.state == "exited" and (running or container.auto_remove):
+            self.finish(container, status.exit_code)
+        elif status.state == "created" and running:
+            self._discard(id) if container.auto_remove else self.set_running(container, False)

@@ -1,0 +1,95 @@
+"""How containers end: asked to, made to, waited for, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from core.errors import NotFound, Unavailable
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.enter import NotRunning, send_signal, wait_until_ended
+from runtime.signals import number_of
+from runtime.status import KILLED
+
+DEFAULT_TIMEOUT = 10
+PATIENCE = 10.0  # seconds for the kernel and conmon to do what SIGKILL asks
+
+
+def stop(containers: Containers, container: Container, state: Path, timeout: int | None = None) -> None:
+    """Send the container's stop signal, and SIGKILL after `timeout` seconds (-1: never). Harmless if it does not run."""
+    if timeout is None:
+        timeout = DEFAULT_TIMEOUT if container.stop_timeout is None else container.stop_timeout
+    try:
+        sent = send_signal(containers, container, state, number_of(container.stop_signal))
+    except NotRunning:
+        return
+    if sent and wait_until_ended(containers, container, None if timeout < 0 else timeout):
+        _settle(containers, container)
+        return
+    kill(containers, container, state, signal.SIGKILL)
+
+
+def kill(containers: Containers, container: Container, state: Path, number: int) -> None:
+    """Send the signal; after SIGKILL wait until it is gone. Raises NotRunning."""
+    sent = send_signal(containers, container, state, number)
+    if number != signal.SIGKILL:
+        return
+    if not sent or not wait_until_ended(containers, container, PATIENCE):
+        _kill_keeper(containers, container)
+    _settle(containers, container)
+
+
+def _kill_keeper(containers: Containers, container: Container) -> None:
+    """The kernel ends everything below the keeper with it."""
+    status = containers.status(container)
+    if not status.running:
+        return
+    os.kill(status.keeper, signal.SIGKILL)
+    if not wait_until_ended(containers, container, PATIENCE):
+        raise Unavailable(f"container {container.name} cannot be killed", "a process of it may hang in the kernel")
+
+
+def _settle(containers: Containers, container: Container) -> None:
+    """Where its keeper could not say so, write down that it ended."""
+    lock = None
+    try:
+        lock = containers.lock(container)
+    except NotFound:
+        return
+    if lock is None:
+        return
+    try:
+        containers.settle(container)
+    finally:
+        lock.release()
+
+
+def remove(containers: Containers, container: Container, state: Path, *, force: bool = False) -> None:
+    """Remove the container; with `force`, kill it first if it runs. Raises Conflict."""
+    if force and containers.status(container).running:
+        with contextlib.suppress(NotRunning):
+            kill(containers, container, state, signal.SIGKILL)
+    try:
+        containers.remove(container)
+    except NotFound:
+        if not container.auto_remove:  # it has removed itself meanwhile
+            raise
+
+
+def wait_for(containers: Containers, container: Container) -> int:
+    """Wait until the container has ended; its exit code, also where it removes itself then."""
+    path = containers.directory(container) / "state"
+    try:
+        with path.open("rb") as file:  # the file stays readable when the container is removed
+            wait_until_ended(containers, container)
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return 0
+    last = lines[-1].split() if lines else []
+    if last and last[0] == b"exited":
+        return int(last[1])
+    status = containers.status(container)
+    return status.exit_code if status.state == "exited" else KILLED if last else 0

@@ -1,0 +1,93 @@
+"""What a user asks for, merged with what the image says, gives a container (Docker's rules at create)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.clock import now
+from core.errors import InvalidInput
+from image.config import ContainerConfig
+from runtime.container import Container
+from runtime.mounts import Mount
+from runtime.spec import PATH
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The flags of `run` and `create` as values. None and empty mean: as the image has it."""
+
+    image_name: str
+    args: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    cwd: str = ""
+    user: str = ""
+    name: str = ""
+    hostname: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    network: str = "host"
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    mounts: tuple[Mount, ...] = ()
+    volumes: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    add_hosts: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    shm_size: int = 64 << 20
+    seccomp: str = "default"
+    tty: bool = False
+    stdin_open: bool = False
+    read_only: bool = False
+    privileged: bool = False
+    init: bool = False
+    auto_remove: bool = False
+
+
+def merge(request: Request, id: str, name: str, image: str, config: ContainerConfig) -> Container:
+    """The container that `request` makes of an image with `config`. Raises InvalidInput where there is nothing to run."""
+    from runtime.capabilities import choose
+    from runtime.signals import number_of
+
+    entrypoint, cmd = command(request, config)
+    choose(add=request.cap_add, drop=request.cap_drop)  # so that a wrong name is said now
+    stop_signal = request.stop_signal or config.stop_signal or "SIGTERM"
+    number_of(stop_signal)
+    hostname = request.hostname or (os.uname().nodename if request.network == "host" else id[:12])
+    covered = {mount.target for mount in request.mounts}
+    return Container(
+        id=id, name=name, image=image, image_name=request.image_name, created=now(), entrypoint=entrypoint, cmd=cmd,
+        env=merged_env(config.env, (f"HOSTNAME={hostname}", *request.env)), cwd=request.cwd or config.working_dir or "/",
+        user=request.user or config.user, hostname=hostname, labels={**config.labels, **request.labels},
+        network=request.network, stop_signal=stop_signal, stop_timeout=request.stop_timeout, mounts=request.mounts,
+        volumes=tuple(v for v in dict.fromkeys((*config.volumes, *request.volumes)) if v not in covered),
+        ports=request.ports, exposed_ports=config.exposed_ports, add_hosts=request.add_hosts, cap_add=request.cap_add,
+        cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
+        stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
+        auto_remove=request.auto_remove,
+    )  # fmt: skip
+
+
+def command(request: Request, config: ContainerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Entrypoint and arguments: the image's CMD counts only where its ENTRYPOINT was not replaced."""
+    if request.entrypoint is not None:
+        entrypoint, cmd = request.entrypoint, request.args
+    else:
+        entrypoint, cmd = config.entrypoint or (), request.args or config.cmd or ()
+    if not entrypoint + cmd:
+        raise InvalidInput("no command specified", "the image has neither CMD nor ENTRYPOINT: name a command")
+    return entrypoint, cmd
+
+
+def merged_env(base: Iterable[str], own: Sequence[str]) -> tuple[str, ...]:
+    """`base` with the values of `own` put over it by name; a bare name in `own` takes the variable away. PATH is always set."""
+    values = {"PATH": PATH}
+    for pair in (*base, *own):
+        name, equals, _ = pair.partition("=")
+        if equals:
+            values[name] = pair
+        else:
+            values.pop(name, None)
+    return tuple(values.values())

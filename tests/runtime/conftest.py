@@ -1,0 +1,30 @@
+"""An image made without a builder, so that the runtime is tested by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from image.config import ContainerConfig
+from tests.suites.rooted import publish_root
+
+MakeImage = Callable[..., str]
+
+
+@pytest.fixture
+def make_image(store_root: Path, rootfs: Path) -> MakeImage:
+    """make_image("name", cmd=…, …): an image of the busybox root in the private store; returns the name."""
+
+    def make(name: str = "bb", **config: object) -> str:
+        publish_root(store_root, rootfs, name, ContainerConfig(**{"cmd": ("/bin/sh",), **config}))  # type: ignore[arg-type]
+        return name
+
+    return make
+
+
+@pytest.fixture
+def bb(make_image: MakeImage) -> str:
+    """The plain busybox image."""
+    return make_image("bb")
