@@ -59,7 +59,7 @@ def _from(line: Line, flags: Flags, escape: str) -> Instruction:
                 "it starts with a letter and has only letters, digits, '_', '-', '.'",
             )
     elif len(words) != 1:
-        raise WordsError("write it as FROM IMAGE or FROM IMAGE AS NAME")
+        raise line.error("FROM needs an image, and nothing more than AS and a name", "write it as FROM IMAGE AS NAME")
     return From(line.span, line.text, line.source, words[0], stage, flags.text("platform"))
 
 
