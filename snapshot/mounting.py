@@ -8,9 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.errors import LamellaError, Unavailable, Unsupported
+from core.errors import LamellaError, Unavailable
 
-PAGE_BYTES = 4096
 # What these three would write into upper directories only the stack that wrote it could read: no layer may contain it.
 _PLAIN = "redirect_dir=off,metacopy=off,index=off"
 
@@ -18,17 +17,13 @@ _PLAIN = "redirect_dir=off,metacopy=off,index=off"
 def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: bool, userxattr: bool) -> None:
     """Mount `lower` (names below `layers`, or paths relative to it; bottom first) with `home`/upper on `home`/rootfs.
 
-    Raises Unsupported for more layers than the kernel takes, Unavailable where it refuses.
+    Raises Unavailable where the kernel refuses.
     """
     from core import syscalls
 
     place = os.path.relpath(home, layers)
     fixed = f"upperdir={place}/upper,workdir={place}/work,{'userxattr,index=off' if userxattr else _PLAIN}"
     options = f"lowerdir={':'.join(reversed(lower))},{fixed}"
-    if len(options) + len(",volatile") >= PAGE_BYTES:
-        raise Unsupported(
-            f"{len(lower)} layers are more than can be mounted", "use fewer instructions, or squash the base image"
-        )
 
     def work() -> None:
         if volatile:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound, Unsupported
 from core.files import make_directories
 from store.disk import disk_errors
 from store.removal import remove
@@ -21,6 +21,17 @@ from store.temporary import Claim, Temporaries, lock_directory, short_name
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _PARENTS = "parents"
+# A page holds the mount options, of which the layers' names are the most: room for more than 400 of them.
+MAX_NAMES_BYTES = 3700
+
+
+class TooManyLayers(Unsupported):
+    """Neither the kernel's mount options nor a link hold more names than this."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} layers are more than can be stacked", "use fewer instructions, or squash the base image"
+        )
 
 
 class Places:
@@ -37,6 +48,9 @@ class Places:
     def create(self, key: str, parents: Sequence[str], fill: Callable[[Path], None]) -> None:
         """Make the snapshot's directory, with what `fill` puts into it. Raises Conflict where `key` exists."""
         target = self._checked(key)
+        below = ":".join(parents) or ":"
+        if len(below) > MAX_NAMES_BYTES:
+            raise TooManyLayers(len(parents))
         for name in parents:
             if not (self.layers / name).is_dir():
                 raise NotFound(f"layer directory {name} is missing", "run `lamella fsck`, then pull or build again")
@@ -45,7 +59,7 @@ class Places:
             try:
                 fill(home)
                 # A link's target is written with its inode: no file to fsync.
-                (home / _PARENTS).symlink_to(":".join(parents) or ":")
+                (home / _PARENTS).symlink_to(below)
                 os.rename(home, target)
             except BaseException as error:
                 remove(home)

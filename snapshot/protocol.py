@@ -20,7 +20,7 @@ class Snapshotter(Protocol):
     def prepare(self, key: str, parents: Sequence[str]) -> None:
         """Make the snapshot `key` on the layer directories `parents`, bottom first; none is an empty tree.
 
-        Raises Conflict where `key` exists, NotFound where a parent is missing.
+        Raises Conflict where `key` exists, NotFound where a parent is missing, Unsupported for more than some 400.
         """
 
     def mounted(self, key: str, *, durable: bool = False) -> AbstractContextManager[Path]:

@@ -35,6 +35,16 @@ def remove(store: Store) -> None:
     store.images.delete(next(iter(store.images.dangling())).id)
 
 
+def free(store: Store) -> None:
+    remove(store)
+    collect(store)
+
+
+def hold(store: Store) -> None:
+    store.holds.set(Hold("build", "b", "b", ID, True))
+    store.holds.delete("build", "b")
+
+
 QUESTIONS: dict[str, Callable[[Store], object]] = {
     "get an image": lambda s: s.images.get(ID),
     "find by prefix": lambda s: s.images.find("ab"),
@@ -62,11 +72,11 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "add a record": lambda s: s.records.add(Record("11", None, b"", 0, 0)),
     "touch records": lambda s: s.records.touch([KEY]),
     "holds of an image": lambda s: s.holds.of_image(ID),
-    "hold and let go": lambda s: (s.holds.set(Hold("build", "b", "b", ID, True)), s.holds.delete("build", "b")),
+    "hold and let go": hold,
     "lease an image": lambda s: s.leases.session.hold_image(ID),
     "is it leased": lambda s: s.leases.holds_image(ID),
     "end a lease": lambda s: s.leases.close(),
-    "collect": lambda s: (remove(s), collect(s)),
+    "collect": free,
 }  # fmt: skip
 
 

@@ -1,0 +1,200 @@
+"""Overlays and copies: one contract, and what only a mount can do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from core.errors import Conflict, Unsupported
+from snapshot.choose import choose
+from snapshot.copying import Copying
+from snapshot.overlay import Overlay
+from tests.conftest import needs
+from tests.suites.contained import inside
+from tests.suites.snapshots import CHANGES, Open, SnapshotterSuite, base, build, write
+
+
+def mounts_below(path: Path) -> int:
+    return (
+        Path("/proc/self/mountinfo").read_text().count(str(path).replace(" ", "\\040").replace("\\name", "\\134name"))
+    )
+
+
+@needs("mount")
+class TestOverlay(SnapshotterSuite):
+    @pytest.fixture
+    def open_(self, root: Path) -> Open:
+        return lambda: Overlay(root)
+
+    def test_130_layers_are_stacked(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            layers: list[str] = []
+            for n in range(130):
+                layers.append(build(snapshots, f"k{n}", layers, lambda tree, n=n: write(tree / f"f{n}", str(n))))  # type: ignore[misc]
+            snapshots.prepare("top", layers)
+            with snapshots.mounted("top") as tree:
+                assert len(os.listdir(tree)) == 130
+
+        inside(work)
+
+    def test_as_many_layers_as_fit_can_be_mounted_and_more_are_refused(self, root: Path) -> None:
+        def work() -> None:
+            names = [f"layer{n:03}" for n in range(500)]
+            for name in names:
+                (root / "layers" / name).mkdir()
+            snapshots = Overlay(root)
+            with pytest.raises(Unsupported, match="500 layers"):
+                snapshots.prepare("top", names)
+            key = "k" * 128
+            snapshots.prepare(key, names[:411])
+            with snapshots.mounted(key) as tree:
+                assert os.listdir(tree) == []
+
+        inside(work)
+
+    def test_nothing_is_left_mounted(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            build(snapshots, "one", [], base)
+            snapshots.prepare("two", [])
+            with pytest.raises(RuntimeError), snapshots.mounted("two"):
+                raise RuntimeError
+            assert not mounts_below(root)
+
+        inside(work)
+
+    def test_a_busy_mount_is_let_go_all_the_same(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            snapshots.prepare("one", [])
+            with snapshots.mounted("one") as tree:
+                fd = os.open(tree, os.O_RDONLY)
+                (tree / "proc").mkdir()
+                subprocess.run(["mount", "-t", "tmpfs", "none", tree / "proc"], check=True)
+            os.close(fd)
+            assert not mounts_below(root)
+
+        inside(work)
+
+    def test_a_mounted_snapshot_is_neither_sealed_nor_removed(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            snapshots.prepare("one", [])
+            with snapshots.mounted("one"):
+                with pytest.raises(Conflict, match="still mounted"):
+                    snapshots.seal("one")
+                with pytest.raises(Conflict, match="still mounted"):
+                    snapshots.remove("one")
+            snapshots.remove("one")
+
+        inside(work)
+
+    def test_sealing_copies_nothing(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            snapshots.prepare("one", [])
+            with snapshots.mounted("one") as tree:
+                write(tree / "file", "x")
+            inode = (root / "snapshots/one/upper/file").stat().st_ino
+            assert (root / "layers" / snapshots.seal("one") / "file").stat().st_ino == inode
+
+        inside(work)
+
+    def test_no_directory_of_another_place_is_changed(self, root: Path) -> None:
+        def work() -> None:
+            here = os.getcwd()
+            snapshots = Overlay(root)
+            build(snapshots, "one", [], base)
+            assert os.getcwd() == here
+
+        inside(work)
+
+
+@needs("cp")
+class TestCopying(SnapshotterSuite):
+    @pytest.fixture
+    def open_(self, root: Path) -> Open:
+        return lambda: Copying(root)
+
+    def test_nothing_is_linked_into_a_layer(self, root: Path) -> None:
+        snapshots = Copying(root)
+        name = build(snapshots, "one", [], base)
+        inodes = {path.stat().st_ino for path in (root / "layers" / name).rglob("*") if path.is_file()}
+        snapshots.prepare("two", [name])
+        copies = {path.stat().st_ino for path in (root / "snapshots/two/rootfs").rglob("*") if path.is_file()}
+        assert copies and not inodes & copies
+
+    def test_holes_stay_holes(self, root: Path) -> None:
+        def sparse(tree: Path) -> None:
+            with (tree / "sparse").open("wb") as file:
+                file.seek(1 << 30)
+                file.write(b"end")
+
+        snapshots = Copying(root)
+        snapshots.prepare("two", [build(snapshots, "one", [], sparse)])
+        copy = root / "snapshots/two/rootfs/sparse"
+        assert copy.stat().st_size == (1 << 30) + 3 and copy.stat().st_blocks * 512 < 1 << 20
+
+    def test_a_link_in_a_layer_below_is_replaced_and_not_followed(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "outside").mkdir()
+        snapshots = Copying(root)
+        link = build(snapshots, "one", [], lambda tree: (tree / "dir").symlink_to(tmp_path / "outside"))
+        (root / "layers/byhand").mkdir()
+        write(root / "layers/byhand/dir/file", "x")
+        snapshots.prepare("two", [link, "byhand"])
+        assert os.listdir(tmp_path / "outside") == []
+        assert (root / "snapshots/two/rootfs/dir/file").read_text() == "x"
+
+
+@needs("mount")
+@pytest.mark.parametrize("change", CHANGES)
+def test_both_ways_read_each_others_layers(tmp_path: Path, change: str) -> None:
+    """A stack whose layers were made by turns shows the same tree either way."""
+
+    def work() -> None:
+        from tests.suites.snapshots import shown
+
+        for name in ("layers", "snapshots", "tmp"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        ways = (Overlay(tmp_path), Copying(tmp_path))
+        for number, (first, second) in enumerate((ways, ways[::-1])):
+            bottom = build(first, f"base{number}", [], base)
+            top = build(second, f"step{number}", [bottom], CHANGES[change])
+            seen = []
+            for way in ways:
+                way.prepare(f"look{number}{way.__class__.__name__}", [bottom, top])
+                with way.mounted(f"look{number}{way.__class__.__name__}") as tree:
+                    seen.append(shown(tree))
+            assert seen[0] == seen[1]
+
+    inside(work)
+
+
+@needs("mount")
+class TestChoose:
+    def test_what_works_is_chosen_and_remembered(self, store_root: Path) -> None:
+        (store_root / "tmp").mkdir(parents=True)
+        assert isinstance(choose(store_root), Overlay)
+        (store_root / "snapshotter").write_text((store_root / "snapshotter").read_text().replace("overlay", "copying"))
+        assert isinstance(choose(store_root), Copying)
+        assert os.listdir(store_root / "tmp") == []
+
+    def test_another_kernel_is_asked_again(self, store_root: Path) -> None:
+        (store_root / "tmp").mkdir(parents=True)
+        (store_root / "snapshotter").write_text("5.0.0-other\ncopying\n")
+        assert isinstance(choose(store_root), Overlay)
+
+    def test_copies_are_made_where_overlays_do_not_stack(self, store_root: Path) -> None:
+        def work() -> None:  # an overlay cannot be the upper directory of another
+            for name in ("lower", "upper", "work", "merged"):
+                (store_root / name).mkdir(parents=True)
+            data = f"lowerdir={store_root}/lower,upperdir={store_root}/upper,workdir={store_root}/work"
+            subprocess.run(["mount", "-t", "overlay", "-o", data, "none", store_root / "merged"], check=True)
+            (store_root / "merged/tmp").mkdir()
+            assert isinstance(choose(store_root / "merged"), Copying)
+
+        inside(work)
