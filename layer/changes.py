@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.errors import Unsupported
+from layer.overlayfs import OPAQUE_ATTRIBUTES, is_whiteout
+from layer.walk import walk
 
 Kind = Literal["A", "C", "D"]
 
@@ -21,5 +24,64 @@ class Change:
 
 
 def changes(upper: Path, lowers: Sequence[Path]) -> Iterator[Change]:
-    """The changes `upper` makes to `lowers` (overlay-format directories, bottom first), in sorted walk order."""
-    raise Unsupported("not yet")
+    """The changes `upper` makes to `lowers` (overlay-format directories, bottom first), in sorted walk order.
+
+    A directory that overlayfs copied up for what is in it counts as changed, as `docker diff` has it. Raises OSError.
+    """
+    below: dict[bytes, list[bytes]] = {b"": [os.fsencode(lower) for lower in reversed(lowers)]}
+    for fd, name, path, entry in walk(upper):
+        if not path:
+            continue
+        parent, _, base = path.rpartition(b"/")
+        there, merged = _visible(below.get(parent, []), base)
+        if entry is None:
+            opaque = is_opaque(fd)
+            yield Change("C" if there is not None else "A", _shown(path))
+            if opaque:
+                yield from _hidden(fd, path, merged)
+            elif merged:
+                below[path] = merged
+        elif is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+            if there is not None:
+                yield Change("D", _shown(path))
+        else:
+            yield Change("C" if there is not None else "A", _shown(path))
+
+
+def is_opaque(directory: int | bytes) -> bool:
+    """Whether the directory (a descriptor or a path) hides what lower layers have in its place."""
+    return any(name in OPAQUE_ATTRIBUTES and os.getxattr(directory, name) == b"y" for name in os.listxattr(directory))
+
+
+def _visible(directories: list[bytes], name: bytes) -> tuple[os.stat_result | None, list[bytes]]:
+    """What `name` is in the merged `directories` (top first), and the directories that are merged in its place."""
+    seen: os.stat_result | None = None
+    merged: list[bytes] = []
+    for directory in directories:
+        path = directory + b"/" + name
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        if is_whiteout(status) or (seen is not None and not stat.S_ISDIR(status.st_mode)):
+            break
+        seen = seen or status
+        if not stat.S_ISDIR(status.st_mode):
+            break
+        merged.append(path)
+        if is_opaque(path):
+            break
+    return seen, merged
+
+
+def _hidden(fd: int, path: bytes, merged: list[bytes]) -> Iterator[Change]:
+    """What lower layers have in an opaque directory and the upper has not again."""
+    kept = {os.fsencode(name) for name in os.listdir(fd)}
+    names = {name for directory in merged for name in os.listdir(directory)}
+    for name in sorted(names - kept):
+        if _visible(merged, name)[0] is not None:
+            yield Change("D", _shown(path + b"/" + name))
+
+
+def _shown(path: bytes) -> str:
+    return "/" + os.fsdecode(path)

@@ -1,12 +1,20 @@
-"""Compressed streams, read and written."""
+"""Compressed streams, read and written; which compressions there are.
+
+Reading is in `layer.decompression`, writing in `layer.parallel`; both are imported when first needed.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
-from core.errors import Unsupported
+from core.errors import InvalidInput
 from layer.pipeline import Readable
+
+KINDS = ("gzip", "bzip2", "xz", "zstd", "none")
+HEAD = 10
+"""How many bytes `detect` wants to see, at most."""
 
 
 class Compressor(Protocol):
@@ -17,15 +25,48 @@ class Compressor(Protocol):
 
 
 def detect(head: bytes) -> str:
-    """What the first bytes of a stream (6 are enough) say: "gzip", "bzip2", "xz", "zstd" or "none"."""
-    raise Unsupported("not yet")
+    """What the first bytes of a stream (10 are enough) say: "gzip", "bzip2", "xz", "zstd" or "none"."""
+    if head.startswith(b"\x1f\x8b\x08"):
+        return "gzip"
+    if head[:3] == b"BZh" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return "bzip2"
+    if head.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
+        return "zstd"
+    return "none"
 
 
 def decompressor(stream: Readable, kind: str | None = None) -> Readable:
-    """`stream` decompressed; `kind` as from `detect`, found out when None. Damage raises Integrity. Closes nothing."""
-    raise Unsupported("not yet")
+    """`stream` decompressed; `kind` as from `detect`, found out when None. Closes nothing.
+
+    Several members or frames in a row are one stream; zeros after the last are ignored (not in zstd). Reading raises Integrity for
+    bytes that are damaged, cut short or followed by something else. Memory is bounded whatever the stream claims.
+    """
+    head = b""
+    if kind is None:
+        while len(head) < HEAD and (data := stream.read(HEAD - len(head))):
+            head += data
+        kind = detect(head)
+    if kind not in KINDS:
+        raise InvalidInput(f"unknown compression: {kind!r}", f"one of {', '.join(KINDS)}")
+    from layer import decompression
+
+    return decompression.reader(stream, kind, head)
 
 
-def compressor(kind: str, sink: Callable[[bytes], object], *, level: int | None = None, threads: int = 2) -> Compressor:
-    """A compressor of `kind` "gzip", "zstd" or "none"; the same input gives the same bytes whatever `threads` is."""
-    raise Unsupported("not yet")
+def compressor(
+    kind: str, sink: Callable[[bytes], object], *, level: int | None = None, threads: int | None = None
+) -> Compressor:
+    """A compressor of `kind` "gzip", "zstd" or "none" that writes to `sink`, from the thread that writes to it.
+
+    The same input and level give the same bytes, whatever `threads` is (None: one a core) and however the input is cut
+    into pieces. Default levels: gzip 1 (0 to 3 by isal, up to 9 by zlib), zstd 3. Raises InvalidInput for another kind
+    or level.
+    """
+    from layer import parallel
+
+    if kind == "none":
+        return parallel.Through(sink)
+    method = parallel.method(kind, level)
+    return parallel.Parallel(method, sink, threads or len(os.sched_getaffinity(0)))

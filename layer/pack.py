@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from layer import headers
 from layer.headers import PADDING
 from layer.overlayfs import OPAQUE, OPAQUE_ATTRIBUTES, WHITEOUT, carried, is_whiteout
 from layer.pipeline import PIECE, Hasher
+from layer.walk import walk
 
 PACK_VERSION = 1
 Write = Callable[[bytes | memoryview], object]
@@ -29,10 +29,6 @@ _END = bytes(1024)
 _SECOND = 1_000_000_000
 _SMALL = 256 << 10
 _FLUSH = 512 << 10
-_MAX_PATH = 4095
-_OPEN_LEVELS = 128
-_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OPEN_FILE_QUIETLY = _OPEN_FILE | os.O_NOATIME
 _FILE_TAIL = headers.tail(headers.FILE)
@@ -70,17 +66,6 @@ def stream(directory: Path, write: Write) -> DiffID:
     return _Packer(write, None).run(directory)
 
 
-class _Frame:
-    """A directory being walked. Its descriptor is closed while the walk is far below it."""
-
-    __slots__ = ("children", "fd", "prefix")
-
-    def __init__(self, fd: int | None, prefix: bytes, children: Iterator[tuple[bytes, os.DirEntry[str]]]) -> None:
-        self.fd = fd
-        self.prefix = prefix
-        self.children = children
-
-
 class _Packer:
     def __init__(self, write: Write | None, timeless: Hasher | None) -> None:
         self.hasher = Hasher()
@@ -94,75 +79,32 @@ class _Packer:
         self._open_file = _OPEN_FILE_QUIETLY
 
     def run(self, directory: Path) -> DiffID:
-        stack: list[_Frame] = []
         try:
-            stack.append(self._enter(os.open(directory, _OPEN_DIRECTORY), b""))
-            while stack:
-                self._step(stack)
+            for fd, name, path, entry in walk(directory):
+                if entry is None:
+                    self._directory(fd, path)
+                elif name.startswith(WHITEOUT):
+                    raise _unpackable(path)
+                elif entry.is_file(follow_symlinks=False):
+                    self._file(fd, name, path)
+                else:
+                    self._other(fd, name, path)
             self._parts.append(_END)
             self._flush()
             return DiffID(f"sha256:{self.hasher.hexdigest()}")
         finally:
             self.hasher.close()
-            for frame in stack:
-                if frame.fd is not None:
-                    os.close(frame.fd)
 
-    def _step(self, stack: list[_Frame]) -> None:
-        """Pack what is left of the innermost directory up to its next subdirectory, and enter or leave."""
-        frame = stack[-1]
-        assert frame.fd is not None
-        below = self._files(frame.fd, frame.prefix, frame.children)
-        if below is not None:
-            path = frame.prefix + below + b"/"
-            if len(path) > _MAX_PATH:
-                raise InvalidInput(f"path too long for a layer: {_shown(path[:200])}…")
-            stack.append(self._enter(os.open(below, _OPEN_DIRECTORY, dir_fd=frame.fd), path))
-            if len(stack) > _OPEN_LEVELS:
-                above = stack[-_OPEN_LEVELS - 1]
-                if above.fd is not None:
-                    os.close(above.fd)
-                    above.fd = None
-            return
-        if len(stack) > 1 and stack[-2].fd is None:
-            stack[-2].fd = os.open("..", _OPEN_DIRECTORY, dir_fd=frame.fd)
-        stack.pop()
-        os.close(frame.fd)
-
-    def _enter(self, fd: int, prefix: bytes) -> _Frame:
-        try:
-            self._directory(fd, prefix)
-            encoding, errors = _NAMES
-            with os.scandir(fd) as found:
-                children = sorted((entry.name.encode(encoding, errors), entry) for entry in found)
-        except BaseException:
-            os.close(fd)
-            raise
-        return _Frame(fd, prefix, iter(children))
-
-    def _directory(self, fd: int, prefix: bytes) -> None:
+    def _directory(self, fd: int, path: bytes) -> None:
+        if path.rpartition(b"/")[2].startswith(WHITEOUT):
+            raise _unpackable(path)
+        prefix = path + b"/" if path else b""
         status = os.fstat(fd)
         names = os.listxattr(fd)
         if prefix or stat.S_IMODE(status.st_mode) != 0o755 or status.st_uid or status.st_gid:
             self._entry(prefix or b"./", status, _DIRECTORY_TAIL, xattrs=_xattrs(fd, names))
         if any(name in OPAQUE_ATTRIBUTES and os.getxattr(fd, name) == b"y" for name in names):
             self._marker(prefix + OPAQUE)
-
-    def _files(self, fd: int, prefix: bytes, children: Iterator[tuple[bytes, os.DirEntry[str]]]) -> bytes | None:
-        """Pack `children` up to the next directory, whose name is returned. The hot loop of the packer."""
-        for name, entry in children:
-            if name.startswith(WHITEOUT):
-                raise InvalidInput(
-                    f"a layer cannot hold a file of this name: /{_shown(prefix + name)}",
-                    "names that begin with .wh. mark deletions in the layer format: rename it",
-                )
-            if entry.is_file(follow_symlinks=False):
-                self._file(fd, name, prefix + name)
-            elif entry.is_dir(follow_symlinks=False):
-                return name
-            else:
-                self._other(fd, name, prefix + name)
-        return None
 
     def _file(self, directory: int, name: bytes, path: bytes) -> None:
         fd = self._open(directory, name)
@@ -272,6 +214,13 @@ class _Packer:
         self.hasher.update(data)
         if self._write is not None:
             self._write(data)
+
+
+def _unpackable(path: bytes) -> InvalidInput:
+    return InvalidInput(
+        f"a layer cannot hold a file of this name: /{_shown(path)}",
+        "names that begin with .wh. mark deletions in the layer format: rename it",
+    )
 
 
 def _xattrs(fd: int, names: list[str]) -> dict[bytes, bytes]:

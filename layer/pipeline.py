@@ -54,6 +54,10 @@ class Hasher:
         if worker is not None:
             worker.close()
 
+    def __del__(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+
 
 class _Worker:
     """Calls `work` with each piece, in order, in a thread."""
@@ -71,15 +75,18 @@ class _Worker:
     def _run(self) -> None:
         while (piece := self._pieces.get()) is not None:
             self._work(piece)
-            del piece
+            del piece  # not to be kept while waiting for the next
             self._room.release()
 
     def put(self, data: bytes | memoryview) -> None:
         self._room.acquire()
         self._pieces.put(data)
 
-    def close(self) -> None:
+    def end(self) -> None:
         self._pieces.put(None)
+
+    def close(self) -> None:
+        self.end()
         self._thread.join()
 
 
@@ -140,3 +147,74 @@ class HashingWriter:
     def close(self) -> None:
         """End the hashing early. Harmless to repeat."""
         self._hasher.close()
+
+
+class ReadAhead:
+    """Reads `stream` in a thread of its own, a few pieces ahead: so inflating runs beside unpacking.
+
+    Use as a context manager; leaving it early waits for the read under way. An error of the stream is raised by `read`.
+    """
+
+    def __init__(self, stream: Readable, *, piece: int = PIECE, ahead: int = _AHEAD) -> None:
+        import queue
+        import threading
+
+        self._stream = stream
+        self._piece = piece
+        self._ready: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+        self._room = threading.Semaphore(ahead)
+        self._rest: bytes | memoryview = b""
+        self._stopped = False
+        self._end: BaseException | bool = False
+        self._thread = threading.Thread(target=self._run, name="read", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        self._room.release()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._room.acquire()
+                if self._stopped:
+                    return
+                data = self._stream.read(self._piece)
+                self._ready.put(data)
+                if not data:
+                    return
+        except BaseException as error:
+            self._ready.put(error)
+
+    def read(self, n: int = -1, /) -> bytes:
+        """At most `n` bytes (all that is left when negative), and none at the end only."""
+        if n < 0:
+            parts = []
+            while data := self.read(self._piece):
+                parts.append(data)
+            return b"".join(parts)
+        if not self._rest and n:
+            self._rest = self._next()
+        if n >= len(self._rest):
+            data, self._rest = bytes(self._rest), b""
+            return data
+        view = memoryview(self._rest)
+        self._rest = view[n:]
+        return bytes(view[:n])
+
+    def _next(self) -> bytes:
+        if self._end is True:
+            return b""
+        if isinstance(self._end, BaseException):
+            raise self._end
+        found = self._ready.get()
+        self._room.release()
+        if isinstance(found, BaseException):
+            self._end = found
+            raise found
+        self._end = not found
+        return found
