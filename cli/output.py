@@ -20,16 +20,18 @@ def render(template: str, value: Any) -> str:
 
 
 def print_rows(
-    rows: Iterable[Row], headings: Mapping[str, str], shown: Sequence[str], template: str | None = None
-) -> None:
+    rows: Iterable[Row], headings: Mapping[str, str], shown: Sequence[str], template: str | None = None, *, quiet: bool = False
+) -> None:  # fmt: skip
     """Write a listing to stdout: the fields `shown` as a table, or what `template` asks for.
 
     `template` is `json` (an object a line), `table` with or without a Go template, or a Go template for each row, in which
-    `\\t` and `\\n` stand for tab and new line. `headings`: field → heading of its column.
+    `\\t` and `\\n` stand for tab and new line. `headings`: field → heading of its column. `quiet`: in place of a plain table
+    only the field `ID`.
     """
     template = (template or "table").strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+    if template == "table" and quiet:
+        return write("".join(f"{row['ID']}\n" for row in rows))
     if template == "table":
-        template = "table " + "\t".join(f"{{{{.{name}}}}}" for name in shown)
         cells = [[headings[name] for name in shown], *([str(row[name]) for name in shown] for row in rows)]
         return write(table(cells))
     if template.startswith("table"):
