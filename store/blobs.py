@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Protocol, Self
 
 from core.errors import Integrity, NotFound
+from core.value import Value
 from image.digest import Digest
 
 CHUNK_BYTES = 1 << 20
@@ -33,8 +33,7 @@ class BlobDamaged(Integrity):
         super().__init__(f"blob {digest} is damaged: {why}", FSCK_HINT)
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(Value):
     """What a writer stored; `size` in bytes."""
 
     digest: Digest

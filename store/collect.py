@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.value import Value, field
 from image.digest import DiffID, Digest
 from store.catalog import needed
 from store.disk import disk_errors
@@ -21,8 +21,7 @@ from store.store import Store
 from store.temporary import lock_directory
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(Value):
     """What was freed: `bytes` is what the disk gave back."""
 
     bytes: int

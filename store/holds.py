@@ -4,17 +4,16 @@ image itself is removed by force."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from core.database import Database
+from core.value import Value
 from image.digest import Digest
 
 HoldKind = Literal["container", "build", "mount"]
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Value):
     """`id` is the holder's own, also the key of its snapshot if it has one; `name` is what people call it."""
 
     kind: HoldKind

@@ -6,10 +6,10 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from core.database import Database
 from core.errors import Conflict, NotFound
+from core.value import Value, field
 from image.config import ImageConfig
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
@@ -19,8 +19,7 @@ from store.blobs import BlobStore
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Value):
     """`id` is the sha256 of the config blob, `manifest` describes a blob that is kept here. `created` and `last_used` are
     nanoseconds since the epoch, `size` the bytes of all layers' tars and the config. `parent` is the local image it was
     built FROM."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from core.database import Database
+from core.value import Value
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 
 Origin = Literal["packed", "foreign"]
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Value):
     """One layer on disk. `directory` is its name below `<root>/layers`, `size` the bytes of its tar.
 
     `packed`: its tar is packed again from the directory, by `pack_version`. `foreign`: somebody else wrote the tar; `blob`

@@ -7,7 +7,6 @@ Looking something up and leasing it is one transaction (`store.transaction()`); 
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +88,7 @@ class Leases:
 
     def take(self, kind: str) -> Lease:
         """A new lease; `kind` (such as `build` or `pull`) tells people who looks into `locks` what it is for."""
-        return Lease(self._database, self._directory / f"{kind}-{secrets.token_hex(8)}")
+        return Lease(self._database, self._directory / f"{kind}-{os.urandom(8).hex()}")
 
     @property
     def session(self) -> Lease:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from core.database import Database
 from core.errors import NotFound
+from core.value import Value
 from image.digest import DiffID
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value):
     """`key` is the hex sha256 of a step and its inputs, `value` JSON that the builder owns; a record keeps its layer alive.
     `created` and `last_used` are nanoseconds since the epoch."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 def short_name() -> str:
     """Eight random letters and digits (40 bits): short, so that many fit into one mount option string."""
-    number = int.from_bytes(secrets.token_bytes(5), "big")
+    number = int.from_bytes(os.urandom(5), "big")
     return "".join(_LETTERS[number >> shift & 31] for shift in range(0, 40, 5))
 
 
