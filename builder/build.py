@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from store.leases import Lease
     from store.store import Store
 
+SHORT_ID = 12
+
 
 def build(
     request: BuildRequest, store: Store, layers: Layers, snapshotter: Snapshotter, runner: Callable[[], StepRunner],
@@ -101,14 +103,22 @@ def _finder(
     """How the planner finds images: whatever it finds is leased until the build ends."""
 
     def find(name: str, platform: Platform) -> BaseImage:
-        reference = Reference.parse(name).tagged()
-        image = source.resolve(reference, platform, pull=request.pull)
+        by_id = _by_id(store, name)
+        image = by_id or source.resolve(Reference.parse(name).tagged(), platform, pull=request.pull)
         lease.hold_image(image.id)
         if store.images.get(image.id) is None:
             raise NotFound(f"image {name} was removed meanwhile", "build again")
-        return BaseImage(image, store.images.config(image.id), reference.familiar)
+        shown = name if by_id else Reference.parse(name).tagged().familiar
+        return BaseImage(image, store.images.config(image.id), shown)
 
     return find
+
+
+def _by_id(store: Store, name: str) -> Image | None:
+    """The local image whose ID, or a good part of it, `name` is; images are not named so."""
+    from images.resolve import by_prefix
+
+    return by_prefix(store, name) if len(name.removeprefix("sha256:")) >= SHORT_ID else None
 
 
 def _warnings(planner: Planner, dockerfile: Dockerfile) -> list[str]:

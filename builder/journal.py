@@ -53,6 +53,7 @@ class Journal:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._closing = False
+        self._synced = 0
         self._checkpoint = time.monotonic()
 
     def add(self, made: Made) -> None:
@@ -67,11 +68,27 @@ class Journal:
             self._thread.start()
 
     def wait(self) -> None:
-        """Until every layer is hashed. Raises what hashing raised."""
+        """Until every layer is hashed, on the disk, and knows its key: three things that need not wait for each other.
+
+        Raises what hashing, the disk or a key raised.
+        """
+        flusher = threading.Thread(target=self._flush, name="sync", daemon=True)
+        flusher.start()
+        for made in self._made:
+            made.key()
+        flusher.join()
         with self._changed:
             while self._todo and not self._failure:
                 self._changed.wait()
             self._raise_failure()
+
+    def _flush(self) -> None:
+        made = list(self._made)
+        try:
+            self._store.sync_layers()
+            self._synced = len(made)
+        except OSError as error:
+            self._failure = error
 
     def enter(self) -> None:
         """Make all that is hashed known to the store, with its cache records, in one transaction; nothing may be mounted
@@ -81,7 +98,8 @@ class Journal:
             return
         for made in waiting:
             made.key()  # not inside the transaction: it may have to read the context
-        self._store.sync_layers()
+        if self._synced < len(self._made):
+            self._store.sync_layers()
         with self._store.transaction():
             for made in waiting:
                 self._enter(made)
