@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ def fsck(settings: Settings, quiet: bool, template: str | None) -> int:
     from cli.wiring import open_layers, open_store
     from images.fsck import fsck
 
-    with open_store(settings) as store, closing(display("auto", quiet=quiet or bool(template))) as progress:
+    silent = quiet or bool(template) or not sys.stderr.isatty()
+    with open_store(settings) as store, closing(display("auto", quiet=silent)) as progress:
         report = fsck(store, open_layers(store).verify, progress)
     write(render(template, _plain(report)) + "\n" if template else _text(report, quiet))
     return 1 if report.damages else 0

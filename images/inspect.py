@@ -32,7 +32,7 @@ def describe(store: Store, image: Image) -> dict[str, Any]:
         "Os": platform.os,
         **({"OsVersion": platform.os_version} if platform.os_version else {}),
         "Size": image.size,
-        "GraphDriver": {"Data": _directories(store, config.diff_ids), "Name": "overlay"},
+        "GraphDriver": {"Data": _directories(store, config.diff_ids), "Name": "overlay2"},
         "RootFS": {"Type": "layers", "Layers": list(map(str, config.diff_ids))},
         "Metadata": {"LastTagTime": format_instant(max((t.updated for t in tags), default=0)) if tags else "0001-01-01T00:00:00Z"},
         "Descriptor": image.manifest.to_json(),

@@ -97,6 +97,8 @@ def field(value: Any, name: str) -> Any:
         if name in _OPTIONAL and name != "Health":
             return "" if name in _TEXTS else typed(name, None)
         raise NoSuchField(f"no such field: {name}")
+    if isinstance(value, Missing) and value.text == "map[]":
+        return NO_VALUE
     if isinstance(value, Missing) or value is None:
         raise NoSuchField(f"nil value has no field {name}")
     raise NoSuchField(f"can't evaluate field {name} in a {kind(value)}")

@@ -8,7 +8,7 @@ from cli.gotemplate import Template, TemplateError
 
 IMAGE = {
     "Id": "sha256:abc", "RepoTags": ["app:1", "app:2"], "Size": 1234567, "Parent": "", "Ratio": 0.5, "Hidden": False,
-    "Config": {"Env": ["A=1", "B=2"], "Cmd": None, "Labels": {"b": "2", "a": "1", "x.y": "z"}, "User": "web"},
+    "Config": {"Env": ["A=1", "B=2"], "Cmd": None, "Labels": {"b": "2", "a": "1", "x.y": "z"}, "User": "web", "Volumes": None},
     "Mounts": [{"Source": "/a", "Mode": "ro"}, {"Source": "/b", "Mode": ""}],
     "Networks": {"host": {"IP": "1.2.3.4"}}, "Method": lambda name: f"<{name}>",
 }  # fmt: skip
@@ -19,6 +19,7 @@ CASES = [
     ("{{.Config.User}}", "web"),
     ("{{ .Config.Labels.a }}", "1"),
     ("{{.Config.Labels.nosuch}}", "<no value>"),
+    ("{{.Config.Volumes.x}}", "<no value>"),
     ('{{index .Config.Labels "x.y"}}', "z"),
     ('[{{index .Config.Labels "nosuch"}}]', "[]"),
     ("{{index .RepoTags 1}}", "app:2"),
