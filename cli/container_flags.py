@@ -89,9 +89,9 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
 
 
 def warn_about_ports(flags: Mapping[str, Any]) -> None:
-    """Published ports mean nothing on the host's network, as Docker says too."""
+    """Published ports mean nothing without a network of the container's own, as Docker says too."""
     if flags["publish"] or flags["publish_all"]:
-        click.echo("WARNING: Published ports are discarded when using host network mode", err=True)
+        click.echo(f"WARNING: Published ports are discarded when using {flags['network']} network mode", err=True)
 
 
 def network(text: str) -> str:

@@ -25,6 +25,7 @@ MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
+PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -82,6 +83,11 @@ def die_with_parent(signal_number: int) -> None:
 def become_subreaper() -> None:
     """prctl(PR_SET_CHILD_SUBREAPER): orphans below us become our children."""
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0))
+
+
+def has_capability(number: int) -> bool:
+    """prctl(PR_CAPBSET_READ): whether a program we execute could gain the capability. False where the kernel lacks it."""
+    return bool(_libc.prctl(PR_CAPBSET_READ, ctypes.c_ulong(number), 0, 0, 0) == 1)
 
 
 def drop_capability(number: int) -> None:

@@ -26,6 +26,7 @@ class Box:
         self.path = state / "box"
         self.runtime_state = self.path / "state"
         self.log = self.path / "log"
+        self.pid_file = self.path / "pid"
 
     def mount(self) -> None:
         """Mount the tmpfs, in a mount namespace that is private."""
@@ -34,6 +35,10 @@ class Box:
         self.path.mkdir(0o700, exist_ok=True)
         syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
         make_null(self.path / "null")
+
+    def root(self) -> str:
+        """The container's root as a path, for who has entered the keeper's namespaces."""
+        return f"/proc/{int(self.pid_file.read_text())}/root"
 
     def fill(self, container: Container, directory: Path, rootfs: Path, engine: Engine) -> dict[str, object]:
         """Write everything the runtime needs to start `container` on `rootfs`; returns config.json.

@@ -85,17 +85,11 @@ def create(
         )
     box, directory = Box(state), containers.directory(container)
     box.mount()
-    mounts = contextlib.ExitStack()
-    rootfs = mounts.enter_context(containers.snapshotter.mounted(container.id, durable=True))
-    try:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(directory / container.id)  # the exit file of the last run
+    with containers.snapshotter.mounted(container.id, durable=True) as rootfs:  # the container's own namespace keeps it
         box.fill(container, directory, rootfs, engine)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(directory / container.id)  # the exit file of the last run
         keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock)
-    except BaseException:
-        mounts.close()
-        raise
-    mounts.pop_all()  # conmon's namespace keeps them
     lock.release()  # conmon has inherited it
     return Monitored(container, box, engine, keeper)
 
@@ -105,7 +99,7 @@ def _command(
 ) -> list[str]:
     words = [
         conmon, "--api-version", "1", "--sync", "--full-attach", "--log-level", "error", "-c", container.id,
-        "-u", container.id, "-n", container.name, "-b", str(box.path), "-p", str(box.path / "pid"),
+        "-u", container.id, "-n", container.name, "-b", str(box.path), "-p", str(box.pid_file),
         "--exit-dir", str(directory), "-l", f"k8s-file:{directory / LOG}", "-r", engine.path,
     ]  # fmt: skip
     for argument in (*engine.options, "--root", str(box.runtime_state), "--log", str(box.log), "--log-format", "json"):

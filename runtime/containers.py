@@ -142,6 +142,10 @@ class Containers:
         """What it does right now."""
         return read_status(self.directory(container))
 
+    def running(self, id: str) -> bool:
+        """Whether the container with this ID runs; False once it is removed."""
+        return read_status(self._root / id).running
+
     def lock(self, container: Container) -> FileLock | None:
         """The lock that starting and removing need; None while the container runs."""
         lock = FileLock(self.directory(container) / "state")
@@ -157,9 +161,9 @@ class Containers:
 
         self.store.holds.set(Hold("container", container.id, container.name, Digest.parse(container.image), running))
 
-    def finish(self, container: Container, code: int) -> None:
+    def finish(self, container: Container, code: int, finished: int = 0) -> None:
         """Its processes have ended with `code`: write it down, and remove it if that was asked for. Harmless to repeat."""
-        note_exited(self.directory(container), code)
+        note_exited(self.directory(container), code, finished)
         if container.auto_remove:
             self._discard(container.id)
         else:
@@ -217,6 +221,6 @@ class Containers:
         id = container.id
         status = read_status(self.directory(container), locked_by_us=True)
         if status.state == "exited" and (running or container.auto_remove):
-            self.finish(container, status.exit_code)
+            self.finish(container, status.exit_code, status.finished)
         elif status.state == "created" and running:
             self._discard(id) if container.auto_remove else self.set_running(container, False)

@@ -14,6 +14,7 @@ from runtime.box import Box
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.engine import ENGINE_FAILED, Engine
+from runtime.keeper import report
 from runtime.streams import spawn, wait
 
 Inside = Callable[[Box, Engine], int]
@@ -51,6 +52,8 @@ def inside(containers: Containers, container: Container, state: Path, work: Insi
                 syscalls.setns(pids, syscalls.CLONE_NEWPID)
                 syscalls.setns(mounts, syscalls.CLONE_NEWNS)
                 code = work(Box(state), choose(state))
+            except BaseException as error:
+                code = report(error)
             finally:
                 os._exit(code)
     return wait(pid)

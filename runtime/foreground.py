@@ -55,7 +55,8 @@ def _keep(containers: Containers, container: Container, engine_of: EngineChoice,
 
             child = start(Jail(spec, (0 if stdin is None else stdin, 1, 2), own_session=not container.tty))
             return wait(child)
-        command = engine.command(box.runtime_state, box.log, "run", "--bundle", str(box.path), container.id)
+        places = ("--bundle", str(box.path), "--pid-file", str(box.pid_file))
+        command = engine.command(box.runtime_state, box.log, "run", *places, container.id)
         child = spawn(command, stdin=0 if stdin is None else stdin, own_group=False)
         code = wait(child)
         return _explained(code, box) if code else 0

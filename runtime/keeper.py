@@ -42,7 +42,7 @@ def fork_keeper(work: Callable[[], int], *, own_session: bool, own_mounts: bool)
             _settle(alive if own_mounts else None, own_session)
             code = work()
         except BaseException as error:
-            code = _report(error)
+            code = report(error)
         finally:
             os._exit(code)
     os.close(alive)
@@ -67,8 +67,8 @@ def _settle(alive: int | None, own_session: bool) -> None:
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
 
 
-def _report(error: BaseException) -> int:
-    """Tell the user what `cli` would have told, had this not been another process."""
+def report(error: BaseException) -> int:
+    """Tell the user, from a forked process, what `cli` would have told; returns the exit code."""
     code = getattr(error, "exit_code", ENGINE_FAILED)
     hint = getattr(error, "hint", None)
     text = f"lamella: {error}" + (f"\n  {hint}" if hint else "")

@@ -80,10 +80,10 @@ def note_started(directory: Path, keeper: int) -> None:
     _write(directory, f"started {time.time_ns()} {keeper}\n", os.O_TRUNC)
 
 
-def note_exited(directory: Path, code: int) -> None:
-    """Write down that it ended. Harmless to repeat; a directory that is gone is fine."""
+def note_exited(directory: Path, code: int, finished: int = 0) -> None:
+    """Write down that it ended, at `finished` (ns since the epoch) or now. Harmless to repeat; a directory that is gone is fine."""
     with contextlib.suppress(FileNotFoundError):
-        _write(directory, f"exited {code} {time.time_ns()}\n", os.O_APPEND)
+        _write(directory, f"exited {code} {finished or time.time_ns()}\n", os.O_APPEND)
 
 
 def _write(directory: Path, line: str, flag: int) -> None:

@@ -1,0 +1,153 @@
+"""`lamella container`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import click
+
+from cli.main import LazyGroup
+from cli.settings import Settings
+
+TABLE = {
+    "ls": ("cli.ps:ps", "List containers"),
+    "run": ("cli.run:run", "Run a command in a new container"),
+    "create": ("cli.create:create", "Create a container without starting it"),
+    "start": ("cli.start:start", "Start created or stopped containers"),
+    "stop": ("cli.stop:stop", "Stop running containers"),
+    "kill": ("cli.kill:kill", "Send a signal to running containers"),
+    "rm": ("cli.rm:rm", "Remove containers"),
+    "logs": ("cli.logs:logs", "Show what a container has written"),
+    "exec": ("cli.exec:exec_", "Run a command in a running container"),
+    "inspect": ("cli.container:inspect", "Show everything about containers"),
+    "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
+    "prune": ("cli.container:prune", "Remove all containers that do not run"),
+}
+HIDDEN = {"cleanup": ("cli.container:cleanup", ""), "list": TABLE["ls"], "ps": TABLE["ls"], "remove": TABLE["rm"]}
+
+
+class ContainerGroup(LazyGroup):
+    """The group also answers to Docker's other spellings, and to what conmon calls."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from cli.main import load
+
+        return load(HIDDEN[cmd_name][0]) if cmd_name in HIDDEN else super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in HIDDEN:
+            return args[0], self.get_command(ctx, args[0]), args[1:]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=ContainerGroup, table=TABLE, short_help="Manage containers")
+def container() -> None:
+    """Manage containers."""
+
+
+@click.command(short_help="Show everything about containers")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.option("-f", "--format", "template", metavar="TEMPLATE", help="json, or a Go template.")
+@click.option("-s", "--size", is_flag=True, help="Also what each has written.")
+@click.pass_obj
+def inspect(settings: Settings, names: tuple[str, ...], template: str | None, size: bool) -> None:
+    """Show everything about containers, as JSON.
+
+    \b
+    Example:
+      lamella container inspect -f '{{.State.ExitCode}}' job
+    """
+    import json
+    from typing import Any
+
+    from cli.containers import Workshop, each
+    from cli.exit import Exit
+    from cli.output import render
+    from runtime.inspect import inspect as describe
+    from runtime.size import written
+
+    found: list[dict[str, Any]] = []
+    with Workshop(settings) as shop:
+        shop.sweep()
+
+        def one(name: str) -> None:
+            one_container = shop.containers.find(name)
+            described = describe(shop.containers, one_container)
+            if size:
+                described["SizeRw"] = written(shop.containers, one_container)
+            found.append(described)
+
+        code = each(names, one)
+    if template:
+        for described in found:
+            click.echo(render(template, described))
+    else:
+        click.echo(json.dumps(found, indent=4))
+    raise Exit(code)
+
+
+@click.command(short_help="Remove all containers that do not run")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=…, label!=…, until=….")
+@click.pass_obj
+def prune(settings: Settings, force: bool, filters: tuple[str, ...]) -> None:
+    """Remove all containers that do not run.
+
+    \b
+    Example:
+      lamella container prune -f --filter until=24h
+    """
+    from cli.containers import Workshop
+    from cli.prune_filters import prune_filter
+    from core.errors import LamellaError
+    from core.units import human_size
+    from runtime.size import written
+
+    accept = prune_filter(filters)
+    if not force:
+        click.echo("WARNING! This will remove all stopped containers.")
+        if not click.confirm("Are you sure you want to continue?"):
+            return
+    removed, freed = [], 0
+    with Workshop(settings) as shop:
+        shop.sweep()
+        for found in shop.containers.all():
+            if shop.containers.status(found).running or not accept(found):
+                continue
+            size = written(shop.containers, found)
+            with contextlib.suppress(LamellaError):  # started, or removed, meanwhile
+                shop.containers.remove(found)
+                removed.append(found.id)
+                freed += size
+    if removed:
+        click.echo("Deleted Containers:\n" + "\n".join(removed) + "\n")
+    click.echo(f"Total reclaimed space: {human_size(freed)}")
+
+
+@click.command(hidden=True)
+@click.argument("id")
+@click.pass_obj
+def cleanup(settings: Settings, id: str) -> None:
+    """What conmon executes in its own namespaces when the container ID has ended."""
+    from cli.containers import Workshop
+    from core import syscalls
+
+    with Workshop(settings) as shop:
+        found = shop.containers.load(id)
+        if found is None:
+            return
+        place = f"{os.path.realpath(settings.root)}/snapshots/{id}/"
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+            mounted = [line.split()[1] for line in mounts]
+        for path in reversed(mounted):
+            if path.startswith(place):
+                syscalls.unmount(path)
+        directory = shop.containers.directory(found)
+        try:
+            code = int((directory / id).read_text())
+        except (FileNotFoundError, ValueError):
+            code = 255
+        shop.containers.finish(found, code)

@@ -1,0 +1,28 @@
+"""`lamella kill`."""
+
+from __future__ import annotations
+
+import click
+
+from cli.exit import Exit
+from cli.settings import Settings
+
+
+@click.command(short_help="Send a signal to running containers")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.option("-s", "--signal", "text", default="KILL", metavar="SIGNAL", help="Name or number.  [default: KILL]")
+@click.pass_obj
+def kill(settings: Settings, names: tuple[str, ...], text: str) -> None:
+    """Send a signal to running containers.
+
+    \b
+    Example:
+      lamella kill -s HUP web
+    """
+    from cli.containers import Workshop, each_container
+    from runtime.ending import kill as send
+    from runtime.signals import number_of
+
+    number = number_of(text)
+    with Workshop(settings) as shop:
+        raise Exit(each_container(shop, names, lambda found: send(shop.containers, found, shop.state, number)))

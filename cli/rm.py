@@ -1,0 +1,41 @@
+"""`lamella rm`."""
+
+from __future__ import annotations
+
+import click
+
+from cli.exit import Exit
+from cli.settings import Settings
+
+
+@click.command(short_help="Remove containers")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.option("-f", "--force", is_flag=True, help="Kill it first if it runs; do not mind if there is none.")
+@click.option("-v", "--volumes", is_flag=True, help="Anonymous volumes too; they always go with their container.")
+@click.pass_obj
+def rm(settings: Settings, names: tuple[str, ...], force: bool, volumes: bool) -> None:
+    """Remove containers with all they have written.
+
+    \b
+    Examples:
+      lamella rm job
+      lamella rm -f $(lamella ps -aq)
+    """
+    from cli.containers import Workshop, each
+    from runtime.containers import NoSuchContainer
+    from runtime.ending import remove
+
+    with Workshop(settings) as shop:
+        shop.sweep()
+
+        def one(name: str) -> None:
+            try:
+                remove(shop.containers, shop.containers.find(name), shop.state, force=force)
+            except NoSuchContainer as error:
+                if not force:
+                    raise
+                click.echo(f"lamella: {error.message}", err=True)
+                return
+            click.echo(name)
+
+        raise Exit(each(names, one))

@@ -1,0 +1,72 @@
+"""`lamella start`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.exit import Exit, protect
+from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from runtime.container import Container
+
+
+@click.command(short_help="Start created or stopped containers")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.option("-a", "--attach", is_flag=True, help="Stay with it: show its output, end with its exit code.")
+@click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
+@click.pass_obj
+def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive: bool) -> None:
+    """Start created or stopped containers.
+
+    \b
+    Examples:
+      lamella start web db
+      lamella start -a job
+    """
+    from cli.containers import Workshop, each
+
+    if attach or interactive:
+        if len(names) > 1:
+            raise click.UsageError("you cannot start and attach multiple containers at once")
+        with Workshop(settings) as shop:
+            container = shop.containers.find(names[0])
+        raise Exit(_start(settings, container, attached=True))
+    with Workshop(settings) as shop:
+        shop.sweep()
+
+    def one(name: str) -> None:
+        with Workshop(settings) as shop:
+            container = shop.containers.find(name)
+        _start_apart(settings, container, name)
+
+    raise Exit(each(names, one))
+
+
+def _start(settings: Settings, container: Container, *, attached: bool) -> int:
+    from cli.containers import Workshop
+    from cli.run import run_monitored
+
+    with Workshop(settings) as shop:
+        lock = shop.containers.lock(container)
+        if lock is None:
+            return 0  # it runs already, which is no error
+        shop.containers.set_running(container, True)
+        return run_monitored(shop, container, lock, attached=attached, show_id=False)
+
+
+def _start_apart(settings: Settings, container: Container, name: str) -> None:
+    """In a process of its own: one process has one keeper."""
+    from runtime.streams import wait
+
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(protect(lambda: _start(settings, container, attached=False)))
+    if wait(pid):
+        raise Exit(1)
+    click.echo(name)

@@ -1,0 +1,66 @@
+"""`exec`: one more process in a running container."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.paths import clean
+from runtime.box import Box, capabilities
+from runtime.capabilities import ALL
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, Engine, failure
+from runtime.enter import inside
+from runtime.request import merged_env
+from runtime.spec import Process
+from runtime.streams import spawn, wait
+from runtime.user import lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to execute. Empty `cwd` and `user` mean the container's own."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = ""
+    user: str = ""
+    tty: bool = False
+    stdin_open: bool = False
+    detach: bool = False
+    privileged: bool = False
+
+
+def execute(containers: Containers, container: Container, state: Path, command: Command) -> int:
+    """Run `command` on the caller's own streams; its exit code, 126 or 127 where it cannot start. Raises NotRunning."""
+    return inside(containers, container, state, lambda box, engine: _execute(container, command, box, engine))
+
+
+def _execute(container: Container, command: Command, box: Box, engine: Engine) -> int:
+    name = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
+    spec, log = box.path / f"{name}.json", box.path / f"{name}.log"
+    try:
+        spec.write_bytes(json.dumps(_process(container, command, box).to_spec()).encode())
+        flags = ["--tty"] * command.tty + ["--detach"] * command.detach
+        words = engine.command(box.runtime_state, log, "exec", "--process", str(spec), *flags, container.id)
+        with open(box.path / "null", "rb") as nothing:
+            stdin = 0 if command.stdin_open or command.tty else nothing.fileno()
+            code = wait(spawn(words, stdin=stdin, own_group=False))
+        failed = failure(log) if code else None
+        if failed is None:
+            return code
+        return failed.exit_code if failed.exit_code in (NOT_FOUND, NOT_EXECUTABLE) else ENGINE_FAILED
+    finally:
+        for path in (spec, log):
+            path.unlink(missing_ok=True)
+
+
+def _process(container: Container, command: Command, box: Box) -> Process:
+    user = lookup(box.root(), command.user or container.user)
+    env: Sequence[str] = merged_env(container.env, command.env)
+    held = ALL if command.privileged else capabilities(container)
+    return Process(command.args, env, clean(command.cwd or container.cwd), user, held, command.tty)

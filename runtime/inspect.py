@@ -1,0 +1,146 @@
+"""`inspect` of a container, in Docker's shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.clock import format_instant
+from runtime.conmon import LOG
+from runtime.container import Container
+from runtime.mounts import MASKED, READ_ONLY, Mount
+from runtime.status import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.containers import Containers
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def inspect(containers: Containers, container: Container) -> dict[str, Any]:
+    """Everything about `container` as `docker inspect` shows it."""
+    directory = containers.directory(container)
+    return {
+        "Id": container.id,
+        "Created": container.created,
+        "Path": container.command[0],
+        "Args": list(container.command[1:]),
+        "State": _state(containers.status(container)),
+        "Image": container.image,
+        "ResolvConfPath": "",
+        "HostnamePath": "",
+        "HostsPath": "",
+        "LogPath": str(directory / LOG),
+        "Name": f"/{container.name}",
+        "RestartCount": 0,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": _host_config(container),
+        "GraphDriver": {"Name": "overlay2", "Data": None},
+        "Mounts": [_mount(mount) for mount in container.mounts] + _volumes(container, directory),
+        "Config": _config(container),
+        "NetworkSettings": _network(container),
+    }
+
+
+def _state(status: Status) -> dict[str, Any]:
+    return {
+        "Status": status.state,
+        "Running": status.running,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "Dead": False,
+        "Pid": status.keeper,
+        "ExitCode": status.exit_code,
+        "Error": "",
+        "StartedAt": format_instant(status.started) if status.started else NEVER,
+        "FinishedAt": format_instant(status.finished) if status.finished else NEVER,
+    }
+
+
+def _config(container: Container) -> dict[str, Any]:
+    return {
+        "Hostname": container.hostname,
+        "Domainname": "",
+        "User": container.user,
+        "AttachStdin": container.stdin_open,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "ExposedPorts": {port: {} for port in container.exposed_ports},
+        "Tty": container.tty,
+        "OpenStdin": container.stdin_open,
+        "StdinOnce": container.stdin_open,
+        "Env": list(container.env),
+        "Cmd": list(container.cmd) or None,
+        "Image": container.image_name,
+        "Volumes": {path: {} for path in container.volumes} or None,
+        "WorkingDir": container.cwd,
+        "Entrypoint": list(container.entrypoint) or None,
+        "OnBuild": None,
+        "Labels": dict(container.labels),
+        "StopSignal": container.stop_signal,
+        "StopTimeout": container.stop_timeout,
+    }
+
+
+def _host_config(container: Container) -> dict[str, Any]:
+    binds = [f"{m.source}:{m.target}{':ro' if m.read_only else ''}" for m in container.mounts if m.kind == "bind"]
+    tmpfs = {m.target: ",".join(m.options) for m in container.mounts if m.kind == "tmpfs"}
+    return {
+        "Binds": binds or None,
+        "ContainerIDFile": "",
+        "LogConfig": {"Type": "k8s-file", "Config": {}},
+        "NetworkMode": container.network,
+        "PortBindings": {},
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": container.auto_remove,
+        "CapAdd": list(container.cap_add) or None,
+        "CapDrop": list(container.cap_drop) or None,
+        "ExtraHosts": list(container.add_hosts) or None,
+        "Privileged": container.privileged,
+        "PublishAllPorts": False,
+        "ReadonlyRootfs": container.read_only,
+        "SecurityOpt": None if container.seccomp == "default" else [f"seccomp={container.seccomp}"],
+        "Tmpfs": tmpfs or None,
+        "ShmSize": container.shm_size,
+        "Init": container.init,
+        "Isolation": "",
+        "MaskedPaths": None if container.privileged else list(MASKED),
+        "ReadonlyPaths": None if container.privileged else list(READ_ONLY),
+    }
+
+
+def _network(container: Container) -> dict[str, Any]:
+    network = {"IPAddress": "", "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": "", "EndpointID": ""}
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "Ports": {},
+        "IPAddress": "",
+        "Gateway": "",
+        "MacAddress": "",
+        "Networks": {container.network: network},
+    }
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": mount.kind,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": "",
+        "RW": not mount.read_only,
+        "Propagation": "rprivate" if mount.kind == "bind" else "",
+    }
+
+
+def _volumes(container: Container, directory: Path) -> list[dict[str, Any]]:
+    places = [directory / "volumes" / str(number) for number in range(len(container.volumes))]
+    mounts = [_mount(Mount(str(p), t)) for p, t in zip(places, container.volumes, strict=True)]
+    return [mount | {"Type": "volume", "Name": "", "Driver": "local"} for mount in mounts]

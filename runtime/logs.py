@@ -1,0 +1,92 @@
+"""What a container under conmon has written: conmon's log lines, `<RFC 3339> <stream> <F|P> <text>`, read back."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from core.progress import Stream
+from runtime.conmon import LOG
+from runtime.containers import Containers
+
+BLOCK = 1 << 16
+PAUSE = 0.05  # seconds between two looks at a log that is being followed
+
+
+class Line(NamedTuple):
+    """`text` ends with a new line unless the container wrote none there; `time` is as conmon wrote it."""
+
+    time: str
+    stream: Stream
+    text: bytes
+
+
+def parse(raw: bytes) -> Line | None:
+    """One line of the file; None for what conmon cannot have written."""
+    parts = raw.rstrip(b"\n").split(b" ", 3)
+    if len(parts) != 4 or parts[1] not in (b"stdout", b"stderr"):
+        return None
+    stream: Stream = "stdout" if parts[1] == b"stdout" else "stderr"
+    return Line(parts[0].decode("ascii", "replace"), stream, parts[3] + (b"\n" if parts[2] == b"F" else b""))
+
+
+def read(directory: Path, *, tail: int | None = None) -> Iterator[Line]:
+    """The lines that are there, or the last `tail` of them. Memory: a block, whatever the log's size."""
+    try:
+        file = (directory / LOG).open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        if tail is not None:
+            file.seek(_start_of_tail(file.fileno(), tail))
+        yield from filter(None, map(parse, file))
+
+
+def _start_of_tail(fd: int, lines: int) -> int:
+    """Where the last `lines` lines begin, found from the end; the pieces (P) of one long line count as one."""
+    position = os.fstat(fd).st_size
+    found = 0
+    rest = b""  # the beginning of a line whose own beginning is in the block before
+    while position > 0:
+        start = max(0, position - BLOCK)
+        data = os.pread(fd, position - start, start) + rest
+        cut = 0 if start == 0 else data.find(b"\n") + 1
+        end = len(data)
+        while end > cut:
+            begin = data.rfind(b"\n", cut, end - 1) + 1 or cut
+            if data[begin:end].split(b" ", 3)[2:3] == [b"F"]:
+                found += 1
+                if found > lines:
+                    return start + end
+            end = begin
+        rest = data[:cut]
+        position = start
+    return 0
+
+
+def follow(containers: Containers, id: str, *, tail: int | None = None) -> Iterator[Line]:
+    """The lines that are there and those that come, until the container has ended and all is read."""
+    directory = containers.directory(id)
+    try:
+        file = (directory / LOG).open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        if tail is not None:
+            file.seek(_start_of_tail(file.fileno(), tail))
+        pending = b""
+        while True:
+            running = containers.running(id)
+            pending += file.readline()
+            if pending.endswith(b"\n"):
+                line = parse(pending)
+                pending = b""
+                if line:
+                    yield line
+            elif not running:
+                return
+            else:
+                time.sleep(PAUSE)
