@@ -25,7 +25,10 @@ class HealthCheck(Value):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         numbers = (data.get(k) or 0 for k in ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"))
-        return cls(_words(data.get("Test")) or (), *(int(n) for n in numbers))
+        try:
+            return cls(_words(data.get("Test")) or (), *(int(n) for n in numbers))
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"the image config's Healthcheck makes no sense: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         names = {"Interval": self.interval, "Timeout": self.timeout, "StartPeriod": self.start_period,
@@ -143,7 +146,7 @@ class ImageConfig(Value):
             raise InvalidInput("the image config has no list of diff_ids")
         return cls(
             Platform.from_json(data), ContainerConfig.from_json(data.get("config")), tuple(map(DiffID.parse, diff_ids)),
-            tuple(map(History.from_json, data.get("history") or ())), str(data.get("created") or ""),
+            _history(data.get("history")), str(data.get("created") or ""),
             str(data.get("author") or ""), {k: v for k, v in data.items() if k not in _KNOWN_IMAGE}, raw,
         )  # fmt: skip
 
@@ -193,6 +196,12 @@ def _labels(data: Any) -> dict[str, str]:
     if not isinstance(data, dict):
         return {}
     return {str(k): str(v) for k, v in data.items()}
+
+
+def _history(data: Any) -> tuple[History, ...]:
+    if not isinstance(data, list | None):
+        raise InvalidInput("the history in the image config is not a list")
+    return tuple(map(History.from_json, data or ()))
 
 
 def _keys(data: Any) -> tuple[str, ...]:

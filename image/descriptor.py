@@ -35,11 +35,11 @@ class Descriptor(Value):
             raise InvalidInput(f"a descriptor has no valid size: {size!r}")
         if not isinstance(media_type, str) or not isinstance(digest, str):
             raise InvalidInput("a descriptor lacks its mediaType or digest")
-        platform = data.get("platform")
+        platform, urls = data.get("platform"), data.get("urls")
         return cls(
             media_type, Digest.parse(digest), size, _strings(data.get("annotations")),
             Platform.from_json(platform) if isinstance(platform, dict) else None,
-            tuple(u for u in data.get("urls") or () if isinstance(u, str)), str(data.get("artifactType") or ""),
+            tuple(u for u in urls if isinstance(u, str)) if isinstance(urls, list) else (), str(data.get("artifactType") or ""),
             {k: v for k, v in data.items() if k not in _KNOWN},
         )  # fmt: skip
 

@@ -100,6 +100,11 @@ class Http:
 def _adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
     from requests.adapters import HTTPAdapter
 
+    if context is not None and context.verify_mode == ssl.CERT_NONE:
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user asked for it
+
     class Adapter(HTTPAdapter):
         """Believes the context we made and nothing beside it."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import Integrity
+from core.errors import Integrity, InvalidInput
 from core.progress import Task
 from image.descriptor import Descriptor
 from image.digest import DiffID
@@ -16,6 +17,9 @@ from registry.client.download import Download
 from registry.client.errors import WrongBytes
 from registry.client.pipe import PIECE, Pipe
 from registry.client.remote import Repository
+from registry.client.retry import Cancelled
+
+JUDGED_PIECES = 64
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -38,6 +42,9 @@ def bring_in(
     incoming = Incoming(store, Download(sources, blob, task.advance), blob)
     try:
         return layers.unpack(diff_id, blob, Whole(decompressor(incoming), incoming))
+    except (InvalidInput, Integrity) as error:
+        incoming.judge(error)
+        raise
     except BaseException as error:
         incoming.give_up(error)
         raise
@@ -78,6 +85,17 @@ class Incoming:
     def read(self, n: int = -1, /) -> bytes:
         """As Readable; raises what ended the download."""
         return self._pipe.read(n)
+
+    def judge(self, error: BaseException) -> None:
+        """The content made no sense: find out whether these are the right bytes at all, which is what to blame first.
+
+        Raises WrongBytes where they are not; a long rest is not fetched for that.
+        """
+        with contextlib.suppress(Cancelled):
+            for _ in range(JUDGED_PIECES):
+                if not self._pipe.read(PIECE):
+                    return
+        self.give_up(error)
 
     def give_up(self, error: BaseException) -> None:
         """Stop the download and wait until it has left no trace."""

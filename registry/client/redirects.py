@@ -42,7 +42,10 @@ class Redirects:
 
 def follow(request: Request, where: str) -> Request:
     """The request that `where` asks for instead. Also used for the Location of an upload."""
-    url = urljoin(request.url, where)
+    try:
+        url = urljoin(request.url, where)
+    except ValueError:
+        raise Misbehaved(f"{origin(request.url)[1]} redirects to a malformed address: {where[:200]!r}") from None
     before, after = origin(request.url), origin(url)
     if before[0] == "https" and after[0] == "http" and before[1] != after[1]:
         raise Misbehaved(

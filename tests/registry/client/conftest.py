@@ -28,6 +28,7 @@ from tests.registry.client.servers import (
     quick_settings,
     run_docker_registry,
 )
+from tests.registry.client.shelf import Shelf
 
 
 @pytest.fixture
@@ -47,9 +48,11 @@ def serve() -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(
-        answer: Callable[..., Answer | None], wrap: Callable[[socket.socket], socket.socket] | None = None
+        answer: Callable[..., Answer | None],
+        wrap: Callable[[socket.socket], socket.socket] | None = None,
+        before: Callable[..., bool] | None = None,
     ) -> Scripted:
-        script = Scripted(answer)
+        script = Scripted(answer, before)
         server = Server(("127.0.0.1", 0), type("Handler", (Handler,), {"script": script}))
         if wrap:
             server.socket = wrap(server.socket)
@@ -99,3 +102,19 @@ def docker_registry(tmp_path: Path) -> Iterator[DockerRegistry]:
         pytest.skip("needs docker-registry")
     with contextlib.ExitStack() as stack:
         yield lambda **options: stack.enter_context(run_docker_registry(program, tmp_path, **options))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    """A store to push from."""
+    made = Shelf(tmp_path / "shelf")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Shelf]:
+    """An empty store to pull into."""
+    made = Shelf(tmp_path / "other")
+    yield made
+    made.close()

@@ -32,6 +32,7 @@ class Scripted:
     """A server on loopback whose answers are a function; it remembers what was asked."""
 
     answer: Callable[[http.server.BaseHTTPRequestHandler, bytes], Answer | None]
+    before: Callable[[http.server.BaseHTTPRequestHandler], bool] | None = None
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     address: str = ""
 
@@ -48,6 +49,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     script: Scripted
 
     def _serve(self) -> None:
+        if self.script.before and self.script.before(self):
+            self.close_connection = True
+            return
         body = self._body()
         self.script.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         answer = self.script.answer(self, body)
