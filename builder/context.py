@@ -155,9 +155,12 @@ class Context:
             found = [name for above in names for name in self._names(above, follow=depth == 0)]
             names = [name for name in found if matcher.fullmatch(name.rpartition("/")[2])]
         for name in sorted(names):
+            # What a rule leaves out was never there for a wildcard; a link that leads nowhere is a mistake.
             source = self._source(name, wanted)
             if source and self._is_there(source):
                 yield source
+            elif not self.ignore.ignores(name):
+                raise self._missing(name, name)
 
     def _names(self, directory: str, *, follow: bool = True) -> list[str]:
         """The paths of what is in `directory`; nothing where it is none, or a link to one and `follow` is off."""

@@ -23,6 +23,7 @@ from store.file_digests import RACY_NANOSECONDS, FileKey
 
 FORMAT = 1  # counts up when the same files shall give another digest
 _CHUNK = 1 << 20
+_EMPTY = hashlib.sha256().digest()
 _SMALL = 256 << 10
 _KEPT_XATTRS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 # No device has this number: rows under it hold what whole sets of entries hashed to.
@@ -98,8 +99,9 @@ def _facts(
     name: str, path: str, status: os.stat_result, content: bytes, links: dict[tuple[int, int], int], owners: bool
 ) -> tuple[Any, ...]:
     mode = status.st_mode
+    # A socket of a context becomes an empty file.
     if stat.S_ISSOCK(mode):
-        mode = stat.S_IFREG | stat.S_IMODE(mode)
+        mode, content = stat.S_IFREG | stat.S_IMODE(mode), _EMPTY
     target = os.readlink(path) if stat.S_ISLNK(mode) else ""
     device = status.st_rdev if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else 0
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
