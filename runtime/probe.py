@@ -87,7 +87,7 @@ def _try(engine: Engine, bundle: Path) -> float:
     _write_config(engine, bundle)
     times = []
     for _ in range(2):
-        name = f"probe-{os.getpid()}-{time.monotonic_ns()}"
+        name = f"probe-{os.urandom(4).hex()}"
         start = time.monotonic()
         command = engine.command(bundle / "state", bundle / "log", "run", "--bundle", str(bundle), name)
         try:
@@ -105,7 +105,7 @@ def _write_config(engine: Engine, bundle: Path) -> None:
     from runtime.user import User
 
     process = Process(("/bin/true",), (), "/", User(0, 0, (), "/"), ())
-    cgroup = f"/lamella-probe-{os.getpid()}" if engine.cgroups else ""
+    cgroup = f"/lamella-probe-{os.urandom(4).hex()}" if engine.cgroups else ""
     spec = Bundle(process, str(bundle / "root"), "probe", cgroup=cgroup).to_spec()
     (bundle / "config.json").write_text(json.dumps(spec))
 
@@ -115,7 +115,7 @@ def _tiny_root(state: Path) -> Iterator[Path]:
     """A bundle whose root is the host's own programs, bound read-only on a private tmpfs."""
     from core import syscalls
 
-    bundle = state / f"probe-{os.getpid()}"
+    bundle = state / f"probe-{os.urandom(4).hex()}"  # no pid: every contained process is number 1
     bundle.mkdir(0o700)
     syscalls.mount("tmpfs", bundle, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0700")
     try:

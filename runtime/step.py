@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +64,6 @@ def step_runner(root: Path, progress: Progress) -> StepRunner:
     return ChrootSteps(state)
 
 
-_numbers = itertools.count(1)
-
-
 def step_name() -> str:
-    """A name that no other living step of this machine has."""
-    return f"step-{os.getpid()}-{next(_numbers)}"
+    """A name that no other living step of this machine has; random, for every contained process is number 1."""
+    return f"step-{os.urandom(4).hex()}"
