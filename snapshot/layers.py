@@ -3,6 +3,7 @@ becomes its tar again. Whatever is written is hashed in the pass that writes it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Layers:
     def __init__(self, store: Store, snapshotter: Snapshotter) -> None:
         self._store = store
         self._snapshotter = snapshotter
-        self._unsettled: list[str] = []
+        self._waiting = threading.local()
 
     def adopt(self, directory: str, packed: Packed) -> Layer:
         """Give the sealed `directory` its row under its DiffID, held by this process's lease. Where there is a twin, that
@@ -44,14 +45,20 @@ class Layers:
         if winner.directory != directory:
             self._snapshotter.settle(directory, keep=False)
         else:
-            self._unsettled.append(directory)
+            self._unsettled().append(directory)
         self._settle()
         return winner
 
+    def _unsettled(self) -> list[str]:
+        """What this thread has adopted in its own transaction."""
+        names: list[str] = self._waiting.__dict__.setdefault("names", [])
+        return names
+
     def _settle(self) -> None:
         """Directories whose rows have been committed need no claim any more; inside a transaction they still do."""
-        while self._unsettled and not self._store.database.in_transaction():
-            self._snapshotter.settle(self._unsettled.pop())
+        names = self._unsettled()
+        while names and not self._store.database.in_transaction():
+            self._snapshotter.settle(names.pop())
 
     def _enter(self, layer: Layer) -> Layer:
         with self._store.transaction():

@@ -20,27 +20,33 @@ from image.digest import Digest
 from store.blobs import CHUNK_BYTES, Blob, BlobNotFound, VerifyingFile, check_expected, read_whole
 from store.temporary import Temporaries
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 Protect = Callable[[Digest], object]
 
 
 class DiskFull(Unavailable):
     """The file system that holds the store has no room."""
 
-    def __init__(self, root: Path, error: OSError) -> None:
+    def __init__(self, root: Path, what: str | None) -> None:
         super().__init__(
-            f"no space left on the disk that holds {root} ({error.strerror})",
+            f"no space left on the disk that holds {root} ({what})",
             "free some space, for example with `lamella image prune`, or keep images elsewhere with --root",
         )
 
 
 @contextlib.contextmanager
 def disk_errors(root: Path) -> Iterator[None]:
-    """Raise DiskFull for a full disk or quota, Unavailable for what else the disk refuses."""
+    """Raise DiskFull for a full disk or quota, Unavailable for what else the disk refuses. Where code below has given the
+    failure words of its own, DiskFull tells them after its own."""
     try:
         yield
+    except Unavailable as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL and not isinstance(error, DiskFull):
+            raise DiskFull(root, error.message) from error
+        raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(root, error) from error
+        if error.errno in _FULL:
+            raise DiskFull(root, error.strerror) from error
         raise Unavailable(
             f"cannot use the store at {root}: {error}", "check the disk and the owner of the directory"
         ) from error

@@ -1,0 +1,248 @@
+"""Layers between disk and catalog: adopted, unpacked, made into tars again, verified; and of twins one."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import Integrity, LamellaError, NotFound, Unavailable
+from image.descriptor import Descriptor
+from image.digest import DiffID, Digest
+from image.media_types import OCI_LAYER_GZIP
+from layer.pack import pack
+from snapshot.layers import LayerDamaged, Layers
+from snapshot.overlay import Overlay
+from store.blobs import BlobDamaged
+from store.collect import collect
+from store.layers import Layer
+from store.store import Store
+from tests.conftest import ROOT, needs
+from tests.suites.contained import inside
+
+pytestmark = needs("mount")
+
+
+@pytest.fixture
+def store(store_root: Path) -> Iterator[Store]:
+    with Store.open(store_root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def layers(store: Store) -> Layers:
+    return Layers(store, Overlay(store.root))
+
+
+def sealed(store: Store, layers: Layers, key: str, content: str) -> Layer:
+    """A layer made by a step that needed no mount."""
+    snapshots = layers._snapshotter
+    snapshots.prepare(key, [])
+    file = store.root / "snapshots" / key / "upper/file"
+    file.write_text(content)
+    os.utime(file, (5, 5))
+    name = snapshots.seal(key)
+    return layers.adopt(name, pack(store.layer_path(name)))
+
+
+def foreign(store: Store, layers: Layers, tar: bytes) -> Layer:
+    data = gzip.compress(tar)
+    blob = Descriptor(OCI_LAYER_GZIP, store.blobs.add(data), len(data))
+    return layers.unpack(DiffID.of(tar), blob, io.BytesIO(tar))
+
+
+def a_tar() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, content in (("etc/", None), ("etc/motd", b"hello"), ("etc/.wh.gone", b""), ("empty/", None)):
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.type, info.mode = (tarfile.DIRTYPE, 0o755) if content is None else (tarfile.REGTYPE, 0o640)
+            info.size, info.uid, info.mtime = len(content or b""), 1000, 77
+            tar.addfile(info, io.BytesIO(content or b""))
+    return out.getvalue()
+
+
+def left(store: Store) -> list[str]:
+    return [name for place in ("tmp", "layers", "snapshots") for name in os.listdir(store.root / place)]
+
+
+class TestAdopt:
+    def test_a_sealed_directory_gets_its_row_and_nothing_else_is_left(self, store: Store, layers: Layers) -> None:
+        layer = sealed(store, layers, "one", "x")
+        assert store.layers.get(layer.diff_id) == layer and layer.origin == "packed"
+        assert left(store) == [layer.directory]
+
+    def test_a_twin_wins_and_the_new_directory_goes(self, store: Store, layers: Layers) -> None:
+        first, second = sealed(store, layers, "one", "x"), sealed(store, layers, "two", "x")
+        assert first == second and left(store) == [first.directory]
+
+    def test_inside_a_transaction_the_claim_stays_until_it_is_committed(self, store: Store, layers: Layers) -> None:
+        with pytest.raises(RuntimeError), store.transaction():
+            lost = sealed(store, layers, "one", "x")
+            raise RuntimeError
+        assert (store.root / "tmp" / lost.directory).exists()
+        assert store.layers.get(lost.diff_id) is None
+        with store.transaction():
+            kept = sealed(store, layers, "two", "y")
+        collect(store)
+        assert store.layer_path(kept.directory).is_dir()
+
+    def test_what_was_just_adopted_is_held(self, store: Store, layers: Layers, store_root: Path) -> None:
+        layer = sealed(store, layers, "one", "x")
+        with Store.open(store_root) as other:
+            assert collect(other, full=True).layers == []
+            store.close()
+            assert collect(other).layers == [layer.diff_id] and left(other) == []
+
+
+class TestUnpack:
+    def test_a_tar_becomes_a_directory_with_its_blob_and_listing(self, store: Store, layers: Layers) -> None:
+        layer = foreign(store, layers, a_tar())
+        path = store.layer_path(layer.directory)
+        assert (path / "etc/motd").read_bytes() == b"hello" and (path / "etc/motd").stat().st_uid == 1000
+        assert (path / "etc/gone").is_char_device()
+        assert layer.origin == "foreign" and layer.blob and layer.listing and store.blobs.stat(layer.listing)
+        assert store.layers.by_blob(layer.blob.digest) == layer.diff_id
+        assert left(store) == [layer.directory]
+
+    def test_a_real_file_system_is_unpacked_and_verified(self, store: Store, layers: Layers, rootfs_tar: Path) -> None:
+        layer = foreign(store, layers, gzip.decompress(rootfs_tar.read_bytes()))
+        layers.verify(layer)
+        assert os.access(store.layer_path(layer.directory) / "bin/busybox", os.X_OK)
+
+    def test_another_tar_than_the_config_names_is_refused(self, store: Store, layers: Layers) -> None:
+        with pytest.raises(Integrity, match="the image config says"):
+            layers.unpack(DiffID.of(b"?"), Descriptor("t", Digest.of(b"?"), 1), io.BytesIO(a_tar()))
+        assert left(store) == [] and list(store.layers.all()) == []
+
+    @pytest.mark.parametrize("cut", [1, 700, 1500])
+    def test_a_tar_that_breaks_off_leaves_nothing(self, store: Store, layers: Layers, cut: int) -> None:
+        with pytest.raises(LamellaError):
+            layers.unpack(DiffID.of(a_tar()), Descriptor("t", Digest.of(b"?"), 1), io.BytesIO(a_tar()[:cut]))
+        assert left(store) == [] and list(store.layers.all()) == []
+
+    def test_a_full_disk_is_told_and_leaves_nothing(self, tmp_path: Path) -> None:
+        def work() -> None:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", tmp_path], check=True)
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as tar:
+                info = tarfile.TarInfo("large")
+                info.size = 8 << 20
+                tar.addfile(info, io.BytesIO(os.urandom(info.size)))
+            with Store.open(tmp_path / "store") as store:
+                layers = Layers(store, Overlay(store.root))
+                with pytest.raises(Unavailable, match="no space left") as caught:
+                    layers.unpack(
+                        DiffID.of(out.getvalue()), Descriptor("t", Digest.of(b"?"), 1), io.BytesIO(out.getvalue())
+                    )
+                assert "lamella image prune" in (caught.value.hint or "")
+                assert left(store) == []
+
+        inside(work)
+
+    def test_of_two_processes_that_unpack_the_same_layer_one_wins_and_both_get_it(self, store: Store) -> None:
+        script = (
+            "import sys, io, gzip; from pathlib import Path\n"
+            "from tests.snapshot.test_layers import *\n"
+            "store = Store.open(Path(sys.argv[1])); sys.stdin.read(1)\n"
+            "for n in range(10): print(foreign(store, Layers(store, Overlay(store.root)), a_tar() + bytes(512 * n)).directory)\n"
+            "store.close()"
+        )
+        command = [sys.executable, "-c", script, str(store.root)]
+        pair = [
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        for process in pair:
+            assert process.stdin
+            process.stdin.write("go")
+            process.stdin.flush()
+        results = [process.communicate(timeout=60)[0].split() for process in pair]
+        assert len(results[0]) == 10 and results[0] == results[1] == results[2]
+        assert sorted(left(store)) == sorted(results[0])
+
+
+class TestTar:
+    def test_a_packed_layer_is_packed_again(self, store: Store, layers: Layers) -> None:
+        layer = sealed(store, layers, "one", "x" * 5000)
+        out = io.BytesIO()
+        layers.write_tar(layer, out.write)
+        assert DiffID.of(out.getvalue()) == layer.diff_id and len(out.getvalue()) == layer.size
+
+    def test_a_foreign_layer_gives_the_very_bytes_it_came_as(self, store: Store, layers: Layers) -> None:
+        out = io.BytesIO()
+        layers.write_tar(foreign(store, layers, a_tar()), out.write)
+        assert out.getvalue() == a_tar()
+
+    def test_a_changed_directory_is_found_while_it_is_packed(self, store: Store, layers: Layers) -> None:
+        layer = sealed(store, layers, "one", "x")
+        (store.layer_path(layer.directory) / "file").write_text("y")
+        with pytest.raises(LayerDamaged, match=r"is damaged: it packs to") as caught:
+            layers.write_tar(layer, lambda data: None)
+        assert layer.diff_id in caught.value.message and "lamella fsck" in (caught.value.hint or "")
+
+    def test_a_missing_directory_is_told(self, store: Store, layers: Layers) -> None:
+        layer = sealed(store, layers, "one", "x")
+        subprocess.run(["rm", "-r", store.layer_path(layer.directory)], check=True)
+        with pytest.raises(LayerDamaged, match="missing"):
+            layers.write_tar(layer, lambda data: None)
+        with pytest.raises(LayerDamaged, match="the directory is missing"):
+            layers.verify(layer)
+
+    def test_a_damaged_blob_is_found_while_it_is_decompressed(self, store: Store, layers: Layers) -> None:
+        layer = foreign(store, layers, a_tar())
+        assert layer.blob
+        path = store.blobs.path(layer.blob.digest)
+        path.chmod(0o644)
+        path.write_bytes(gzip.compress(a_tar(), compresslevel=1) + b"\0")
+        with pytest.raises(Integrity) as caught:
+            layers.write_tar(layer, lambda data: None)
+        assert isinstance(caught.value, BlobDamaged | Integrity)
+
+
+class TestVerify:
+    def test_what_is_whole_passes(self, store: Store, layers: Layers) -> None:
+        layers.verify(sealed(store, layers, "one", "x"))
+        layers.verify(foreign(store, layers, a_tar()))
+
+    @pytest.mark.parametrize("damage", ["content", "mode", "more", "less"])
+    def test_what_changed_in_a_foreign_layer_is_named(self, store: Store, layers: Layers, damage: str) -> None:
+        layer = foreign(store, layers, a_tar())
+        path = store.layer_path(layer.directory)
+        if damage == "content":
+            status = (path / "etc/motd").stat()
+            (path / "etc/motd").write_bytes(b"HELLO")
+            os.utime(path / "etc/motd", ns=(status.st_mtime_ns, status.st_mtime_ns))
+        elif damage == "mode":
+            (path / "etc/motd").chmod(0o777)
+        elif damage == "more":
+            (path / "empty/more").write_text("x")
+        else:
+            (path / "etc/motd").unlink()
+        with pytest.raises(LayerDamaged, match="/empty" if damage == "more" else "/etc"):
+            layers.verify(layer)
+
+
+class TestDirectories:
+    def test_they_come_in_order_and_repeat_as_the_image_does(self, store: Store, layers: Layers) -> None:
+        one, two = sealed(store, layers, "one", "x"), sealed(store, layers, "two", "y")
+        asked = [two.diff_id, one.diff_id, two.diff_id]
+        assert layers.directories(asked) == [two.directory, one.directory, two.directory]
+
+    def test_a_missing_layer_is_named(self, store: Store, layers: Layers) -> None:
+        with pytest.raises(NotFound, match=DiffID.of(b"?")):
+            layers.directories([sealed(store, layers, "one", "x").diff_id, DiffID.of(b"?")])
+
+    def test_what_is_found_is_held(self, store: Store, layers: Layers, store_root: Path) -> None:
+        layer = sealed(store, layers, "one", "x")
+        store.leases.close()
+        assert layers.find(layer.diff_id) == layer and layers.find(DiffID.of(b"?")) is None
+        with Store.open(store_root) as other:
+            assert collect(other, full=True).layers == []
