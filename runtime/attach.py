@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from runtime.conmon import Monitored
 from runtime.keeper import PASSED_ON
+from runtime.terminal import raw, write_all
 
 CHUNK = 8192
 DETACH = b"\x10\x11"  # ctrl-p, ctrl-q
@@ -30,7 +31,7 @@ class Attachment:
     def run(self) -> bool:
         """Copy until the container ends (True) or the user detaches (False). Signals are passed on, size changes too."""
         terminal = self._tty and os.isatty(0)
-        with self._signals() as wake, _raw(0) if terminal and self._stdin == 0 else contextlib.nullcontext():
+        with self._signals() as wake, raw(0) if terminal and self._stdin == 0 else contextlib.nullcontext():
             if terminal:
                 self._resize()
             return self._copy(wake)
@@ -55,7 +56,7 @@ class Attachment:
         except ConnectionResetError:
             return False
         if packet:
-            _write_all(2 if packet[0] == 3 and not self._tty else 1, packet[1:])
+            write_all(2 if packet[0] == 3 and not self._tty else 1, packet[1:])
         return bool(packet)
 
     def _feed(self, poll: select.poll) -> bool:
@@ -109,22 +110,3 @@ class Attachment:
     def close(self) -> None:
         """Leave the container to itself."""
         self._socket.close()
-
-
-@contextlib.contextmanager
-def _raw(fd: int) -> Iterator[None]:
-    import termios
-    import tty
-
-    before = termios.tcgetattr(fd)
-    tty.setraw(fd)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

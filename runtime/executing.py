@@ -47,9 +47,7 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
         spec.write_bytes(json.dumps(_process(container, command, box).to_spec()).encode())
         flags = ["--tty"] * command.tty + ["--detach"] * command.detach
         words = engine.command(box.runtime_state, log, "exec", "--process", str(spec), *flags, container.id)
-        with open(box.path / "null", "rb") as nothing:
-            stdin = 0 if command.stdin_open or command.tty else nothing.fileno()
-            code = wait(spawn(words, stdin=stdin, own_group=False))
+        code = _run(words, name, command, box)
         failed = failure(log) if code else None
         if failed is None:
             return code
@@ -57,6 +55,16 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
     finally:
         for path in (spec, log):
             path.unlink(missing_ok=True)
+
+
+def _run(words: list[str], name: str, command: Command, box: Box) -> int:
+    if command.tty and not command.detach:
+        from runtime.terminal import Console, run_on_terminal
+
+        return run_on_terminal(words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open)
+    with open(box.path / "null", "rb") as nothing:
+        stdin = 0 if command.stdin_open else nothing.fileno()
+        return wait(spawn(words, stdin=stdin, own_group=False))
 
 
 def _process(container: Container, command: Command, box: Box) -> Process:

@@ -43,23 +43,33 @@ def run_foreground(
 
 def _keep(containers: Containers, container: Container, engine_of: EngineChoice, state: Path) -> int:
     box = Box(state)
-    child = 0
-    with passing_signals(lambda: child), contextlib.ExitStack() as stack:
+    children = [0]
+    with passing_signals(lambda: children[-1]), contextlib.ExitStack() as stack:
         engine = engine_of(state)
         box.mount()
         rootfs = stack.enter_context(containers.snapshotter.mounted(container.id, durable=not container.auto_remove))
         spec = box.fill(container, containers.directory(container), rootfs, engine)
-        stdin = None if container.stdin_open else os.open(box.path / "null", os.O_RDONLY | os.O_CLOEXEC)
+        stdin = 0 if container.stdin_open else os.open(box.path / "null", os.O_RDONLY | os.O_CLOEXEC)
         if not engine.path:
             from runtime.jail import Jail, start
 
-            child = start(Jail(spec, (0 if stdin is None else stdin, 1, 2), own_session=not container.tty))
-            return wait(child)
-        places = ("--bundle", str(box.path), "--pid-file", str(box.pid_file))
-        command = engine.command(box.runtime_state, box.log, "run", *places, container.id)
-        child = spawn(command, stdin=0 if stdin is None else stdin, own_group=False)
-        code = wait(child)
+            children.append(start(Jail(spec, (stdin, 1, 2), own_session=not container.tty)))
+            return wait(children[-1])
+        code = _run(container, box, engine, stdin, children.append)
         return _explained(code, box) if code else 0
+
+
+def _run(container: Container, box: Box, engine: Engine, stdin: int, started: Callable[[int], object]) -> int:
+    places = ("--bundle", str(box.path), "--pid-file", str(box.pid_file))
+    command = engine.command(box.runtime_state, box.log, "run", *places, container.id)
+    if container.tty:
+        from runtime.terminal import Console, run_on_terminal
+
+        console = Console(box.path / "console")
+        return run_on_terminal(command, console, stdin=container.stdin_open, started=started)
+    child = spawn(command, stdin=stdin, own_group=False)
+    started(child)
+    return wait(child)
 
 
 def _explained(code: int, box: Box) -> int:

@@ -95,6 +95,11 @@ def _drain(pipes: dict[int, Stream], output: Output) -> None:
 def wait(pid: int) -> int:
     """The exit code of the child `pid` (128+n for a signal); 255 where somebody else has reaped it."""
     with contextlib.suppress(ChildProcessError):
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return code if code >= 0 else 128 - code
+        return exit_code(os.waitpid(pid, 0)[1])
     return 255
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell has it: 128+n for a signal."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,152 @@
+"""A container's terminal joined to the caller's: the runtime hands over the pty's master, both directions are copied."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+CHUNK = 1 << 15
+PATIENCE = 20  # milliseconds between two looks at whether the runtime still lives
+
+
+class Console:
+    """The socket over which a runtime sends the master (runc's `--console-socket` protocol)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(os.fspath(path))
+        self._listener.listen(1)
+
+    def receive(self, runtime: int) -> tuple[int | None, int | None]:
+        """The master, or None with the exit status of the process `runtime` where it ended without sending one."""
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        while not poll.poll(PATIENCE):
+            pid, status = os.waitpid(runtime, os.WNOHANG)
+            if pid:
+                return None, status
+        connection, _ = self._listener.accept()
+        with connection:
+            _, descriptors, _, _ = socket.recv_fds(connection, 4096, 1)
+        return (descriptors[0] if descriptors else None), None
+
+    def close(self) -> None:
+        """Remove the socket."""
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
+
+
+def join(master: int, *, stdin: bool) -> None:
+    """Copy between our stdin and stdout and `master` until the container's side is closed; takes `master`.
+
+    Our terminal is raw meanwhile, and its size is passed on.
+    """
+    terminal = os.isatty(0)
+    with _window_changes(master) as wake, raw(0) if stdin and terminal else contextlib.nullcontext():
+        resize(master)
+        try:
+            _copy(master, wake, stdin=stdin)
+        finally:
+            os.close(master)
+
+
+def _copy(master: int, wake: int, *, stdin: bool) -> None:
+    poll = select.poll()
+    for fd in (master, wake, *([0] if stdin else [])):
+        poll.register(fd, select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poll.poll()]
+        if wake in ready:
+            os.read(wake, CHUNK)
+        if master in ready:
+            try:
+                data = os.read(master, CHUNK)
+            except OSError:  # EIO: nobody has the other side open any more
+                return
+            if not data:
+                return
+            write_all(1, data)
+        if 0 in ready:
+            data = os.read(0, CHUNK)
+            if data:
+                write_all(master, data)
+            else:
+                poll.unregister(0)
+                write_all(master, b"\x04")
+
+
+def resize(master: int) -> None:
+    """Give the terminal behind `master` the size of ours, if we have one."""
+    import fcntl
+    import struct
+    import termios
+
+    with contextlib.suppress(OSError):
+        size = os.get_terminal_size(0)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", size.lines, size.columns, 0, 0))
+
+
+@contextlib.contextmanager
+def _window_changes(master: int) -> Iterator[int]:
+    """A descriptor that becomes readable when a signal came, so that `poll` returns; sizes are passed on at once."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    old_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    previous = signal.signal(signal.SIGWINCH, lambda number, frame: resize(master))
+    try:
+        yield read
+    finally:
+        signal.signal(signal.SIGWINCH, previous)
+        signal.set_wakeup_fd(old_fd)
+        os.close(read)
+        os.close(write)
+
+
+@contextlib.contextmanager
+def raw(fd: int) -> Iterator[None]:
+    """The terminal `fd` in raw mode for the block: every key goes to the container."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`, however much the other side takes at once."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def run_on_terminal(
+    command: list[str], console: Console, *, stdin: bool, started: Callable[[int], object] = int
+) -> int:
+    """Start a runtime's `command` (the console's flag goes before its last word) on our terminal; its exit code.
+
+    `started` is told the pid.
+    """
+    from runtime.streams import exit_code, spawn, wait
+
+    words = [*command[:-1], "--console-socket", os.fspath(console.path), command[-1]]
+    try:
+        child = spawn(words, own_group=False)
+        started(child)
+        master, status = console.receive(child)
+    finally:
+        console.close()
+    if status is not None:
+        return exit_code(status)
+    if master is not None:
+        join(master, stdin=stdin)
+    return wait(child)
