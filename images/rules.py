@@ -50,7 +50,7 @@ def decide_by_name(facts: Facts, name: Reference, *, force: bool) -> Decision:
     if not force and single(facts.references) and facts.holds:
         hold = facts.holds[0]
         raise RemovalConflict(
-            f"unable to remove repository reference {name.familiar!r} (must force) - {_who(hold)} is using"
+            f'unable to remove repository reference "{name.familiar}" (must force) - {_who(hold)} is using'
             f" its referenced image {facts.id.short}",
             _remove_hint(hold),
             used=True,
