@@ -28,24 +28,23 @@ def changes(upper: Path, lowers: Sequence[Path]) -> Iterator[Change]:
 
     A directory that overlayfs copied up for what is in it counts as changed, as `docker diff` has it. Raises OSError.
     """
-    below: dict[bytes, list[bytes]] = {b"": [os.fsencode(lower) for lower in reversed(lowers)]}
+    below: dict[bytes, tuple[list[bytes], bool]] = {b"": ([os.fsencode(lower) for lower in reversed(lowers)], False)}
     for fd, name, path, entry in walk(upper):
         if not path:
             continue
         parent, _, base = path.rpartition(b"/")
-        there, merged = _visible(below.get(parent, []), base)
-        if entry is None:
-            opaque = is_opaque(fd)
-            yield Change("C" if there is not None else "A", _shown(path))
-            if opaque:
-                yield from _hidden(fd, path, merged)
-            elif merged:
-                below[path] = merged
-        elif is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+        directories, hidden = below.get(parent, ([], False))
+        there, merged = _visible(directories, base)
+        if entry is not None and is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False)):
             if there is not None:
                 yield Change("D", _shown(path))
-        else:
-            yield Change("C" if there is not None else "A", _shown(path))
+            continue
+        yield Change("C" if there is not None else "A", _shown(path))
+        if entry is None and merged:
+            hidden = hidden or is_opaque(fd)
+            below[path] = (merged, hidden)
+            if hidden:
+                yield from _hidden(fd, path, merged)
 
 
 def is_opaque(directory: int | bytes) -> bool:

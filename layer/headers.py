@@ -85,14 +85,15 @@ _PAX_TAIL = tail(PAX)
 
 
 def _pax(records: Mapping[bytes, bytes]) -> bytes:
-    body = b"".join(_record(key, records[key]) for key in sorted(records))
+    body = b"".join(record(key, records[key]) for key in sorted(records))
     if not body:
         return b""
     head = block(front(b"PaxHeaders.0", 0o644, 0, 0, len(body)), 0, _PAX_TAIL)
     return head + body + PADDING[len(body) % BLOCK]
 
 
-def _record(key: bytes, value: bytes) -> bytes:
+def record(key: bytes, value: bytes) -> bytes:
+    """One PAX record: its length counts itself."""
     rest = b" %b=%b\n" % (key, value)
     length = len(rest) + len(str(len(rest)))
     if len(str(length)) + len(rest) != length:

@@ -29,6 +29,10 @@ class Truncated(Integrity):
     """The stream ends before the archive does."""
 
 
+class TooMuch(InvalidInput):
+    """The archive exceeds a limit."""
+
+
 class Entry:
     """One entry: numbers as in the archive (`mtime` ns since the epoch), `name` and `link` as raw bytes."""
 
@@ -108,7 +112,7 @@ class Archive:
         """Count one more thing to be created against the limit."""
         self._headers += 1
         if self._headers > self._limits.entries:
-            raise InvalidInput(f"the archive has more than {self._limits.entries} entries, after {self._where()}")
+            raise TooMuch(f"the archive has more than {self._limits.entries} entries, after {self._where()}")
 
     def drain(self) -> None:
         """Read whatever follows the archive's end, so that the whole stream has been seen."""
@@ -163,7 +167,7 @@ class Archive:
     def _account(self, data: bytes) -> None:
         self._read += len(data)
         if self._read > self._limits.total_bytes:
-            raise InvalidInput(f"the archive is larger than {self._limits.total_bytes} bytes, at {shown(self._last)}")
+            raise TooMuch(f"the archive is larger than {self._limits.total_bytes} bytes, at {shown(self._last)}")
 
     def _more(self) -> bytes:
         data = self._stream.read(PIECE)

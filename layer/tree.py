@@ -52,7 +52,7 @@ class Tree:
     def __init__(self, root: str | os.PathLike[str], create: Callable[[int, bytes], None]) -> None:
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._create = create
-        self._base: list[bytes] = []
+        self._base = b""
         self._open: dict[bytes, int] = {}
         self._known: dict[bytes, Place] = {}
 
@@ -63,23 +63,38 @@ class Tree:
 
     def enter(self, path: bytes) -> bytes:
         """Make `path` (inside the root, links followed, `..` stops at the top) the base; returns its real path."""
-        self._base = self._walk([], [part for part in path.split(b"/") if part and part != b"."])
+        self._base = self._walk(b"", [part for part in path.split(b"/") if part and part != b"."])
         self.forget()
-        return b"/".join(self._base)
+        return self._base
 
     def directory(self, path: bytes) -> Place:
         """The directory `path` below the base, made (0755) where it is missing. Valid until the next call."""
         known = self._known.get(path)
         if known is None:
-            real = self._walk(list(self._base), parts(path))
+            real = self._walk(self._base, parts(path))
             if len(self._known) > 8 * _MAX_OPEN:
                 self._known.clear()
-            known = self._known[path] = (self._descriptor(real), b"/".join(real))
+            known = self._known[path] = (self.real(real), real)
         return known
 
     def real(self, path: bytes) -> int:
         """The directory at a real path, not following anything. Raises OSError when it is not there any more."""
-        return self._descriptor(path.split(b"/") if path else [])
+        if not path:
+            return self.root
+        known = self._open.get(path)
+        if known is not None:
+            return known
+        fd, at = self.root, len(path)
+        while (at := path.rfind(b"/", 0, at)) > 0:  # the deepest ancestor that is open
+            known = self._open.get(path[:at])
+            if known is not None:
+                fd = known
+                break
+        for name in path[at + 1 :].split(b"/"):
+            at += 1 + len(name)
+            fd = os.open(name, DIRECTORY, dir_fd=fd)
+            self._remember(path[:at], fd)
+        return fd
 
     def forget(self) -> None:
         """Close the cached descriptors: call it whenever a directory or a link has been removed."""
@@ -97,34 +112,34 @@ class Tree:
             os.unlink(name, dir_fd=fd)
         return status
 
-    def _walk(self, done: list[bytes], names: list[bytes]) -> list[bytes]:
-        """The real path of `names` seen from the real path `done`."""
+    def _walk(self, real: bytes, names: list[bytes]) -> bytes:
+        """The real path of `names` seen from the directory at the path `real`."""
         todo = names[::-1]
         links = steps = 0
         while todo:
             steps += 1
             part = todo.pop()
             if part == b"..":
-                del done[-1:]
+                real = real.rpartition(b"/")[0]
                 continue
-            target = self._step(done, part)
+            target = self._step(real, part)
             if target is None:
-                done.append(part)
+                real = join(real, part)
                 continue
             links += 1
             if links > MAX_LINKS or steps > _MAX_STEPS:
                 raise InvalidInput("too many levels of symbolic links")
             if target.startswith(b"/"):
-                done.clear()
+                real = b""
             todo.extend(p for p in reversed(target.split(b"/")) if p and p != b".")
-        return done
+        return real
 
-    def _step(self, done: list[bytes], part: bytes) -> bytes | None:
-        """Open, or make, the directory `part` in `done`; the target when it is a link instead."""
-        real = b"/".join([*done, part])
+    def _step(self, parent: bytes, part: bytes) -> bytes | None:
+        """Open, or make, the directory `part` in `parent`; the target when it is a link instead."""
+        real = join(parent, part)
         if real in self._open:
             return None
-        fd = self._descriptor(done)
+        fd = self.real(parent)
         try:
             child = os.open(part, DIRECTORY, dir_fd=fd)
         except FileNotFoundError:
@@ -145,22 +160,6 @@ class Tree:
             return os.readlink(part, dir_fd=fd)
         except OSError:
             raise InvalidInput(f"/{real.decode('utf-8', 'backslashreplace')} is no directory") from None
-
-    def _descriptor(self, real: list[bytes]) -> int:
-        """The descriptor of a directory by its real path, through the deepest ancestor that is open."""
-        if not real:
-            return self.root
-        known = self._open.get(b"/".join(real))
-        if known is not None:
-            return known
-        depth = len(real) - 1
-        while depth and b"/".join(real[:depth]) not in self._open:
-            depth -= 1
-        fd = self._open[b"/".join(real[:depth])] if depth else self.root
-        for number in range(depth, len(real)):
-            fd = os.open(real[number], DIRECTORY, dir_fd=fd)
-            self._remember(b"/".join(real[: number + 1]), fd)
-        return fd
 
     def _remember(self, real: bytes, fd: int) -> None:
         if len(self._open) >= _MAX_OPEN:

@@ -15,7 +15,8 @@ from core.errors import Integrity, InvalidInput, LamellaError, Unavailable, Unsu
 from layer import reader
 from layer.overlayfs import WHITEOUT, carried, make_opaque
 from layer.pipeline import Hasher
-from layer.reader import Archive, Entry, shown
+from layer.reader import Archive, Entry, TooMuch, Truncated, shown
+from layer.records import BadHeader
 from layer.tree import DIRECTORY, Place, Tree, join, parts
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -299,7 +300,7 @@ def _write(fd: int, data: bytes | memoryview) -> None:
 def _named(entry: Entry, error: OSError | LamellaError) -> LamellaError:
     """`error` as one that names the entry and says whose fault it is."""
     if isinstance(error, LamellaError):
-        if shown(entry.name) in error.message:
+        if isinstance(error, (BadHeader, Truncated, TooMuch)):  # they say where
             return error
         return type(error)(f"cannot unpack {shown(entry.name)!r}: {error.message}", error.hint)
     message = f"cannot unpack {shown(entry.name)!r}: {(error.strerror or str(error)).lower()}"
