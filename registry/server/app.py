@@ -42,6 +42,7 @@ class App:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._cache = AnswerCache(registry.metadata.version)
+        self._running: set[asyncio.Task[object]] = set()
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request. The first lines are the way of nearly all of them: read again what was read before."""
@@ -56,7 +57,20 @@ class App:
                     else:
                         exchange.response_empty(200, ready.headers)
                     return
-        await self._answer(scope, exchange)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            await self._answer(scope, exchange)
+        finally:
+            self._running.discard(task)
+
+    async def abort(self) -> None:
+        """Cancel what is still being answered, and wait until its uploads are let go."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> None:
         request: Request | None = None

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from core.errors import LamellaError, Unavailable
 from core.files import make_directories
@@ -27,9 +28,19 @@ Ready = Callable[[Address], None]
 
 CONNECTIONS = 4096
 START_SECONDS = 30.0
+GRACE_SECONDS = 1.0
 YOUNG_SECONDS = 5.0
+YOUNG_DEATHS = 3
 UPLOADS_EXPIRE_SECONDS = 7 * 24 * 3600.0
 HOUSEKEEPING_SECONDS = 3600.0
+
+
+class Server(Protocol):
+    """The part of granian's embedded server that we use."""
+
+    async def serve(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +77,44 @@ async def _work(settings: ServerSettings, ready: Ready | None) -> None:
     """One worker: granian inside this process, so that nothing is left of it when the process is killed."""
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
-    from granian.server.embed import Server
+    from granian.server.embed import Server as Granian
 
     registry = _open(settings)
-    server = Server(
-        App(registry), address=settings.listen.host, port=settings.listen.port, interface=Interfaces.RSGI,
+    app = App(registry)
+    server: Server = Granian(
+        app, address=settings.listen.host, port=settings.listen.port, interface=Interfaces.RSGI,
         http=HTTPModes.http1, websockets=False, log_enabled=False, log_level=LogLevels.critical, backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
     )  # fmt: skip
-    loop = asyncio.get_running_loop()
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, told.set)
     beside = [loop.create_task(_keep_house(registry))]
     if ready is not None:
         beside.append(loop.create_task(_announce(settings.listen, ready)))
     gc.freeze()
     try:
-        await server.serve()
-    except RuntimeError as error:  # what granian raises where it cannot bind
-        raise Unavailable(f"cannot listen on {settings.listen}: {error}") from error
+        await _until(told, server, app)
     finally:
         for task in beside:
             task.cancel()
         registry.close()
+
+
+async def _until(told: asyncio.Event, server: Server, app: App) -> None:
+    """Serve until told to stop; then let requests end, but not for long: an upload goes on with the next process."""
+    loop = asyncio.get_running_loop()
+    serving, waiting = loop.create_task(server.serve()), loop.create_task(told.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    server.stop()
+    await asyncio.wait({serving}, timeout=GRACE_SECONDS)
+    await app.abort()
+    loop.set_exception_handler(lambda loop, context: log.debug("at the end: %s", context.get("message")))
+    if serving.done() and (error := serving.exception()):
+        raise Unavailable(f"the server failed: {error}") from error
+    if not told.is_set():
+        raise Unavailable("the server ended by itself", "its log says why")
 
 
 async def _announce(address: Address, ready: Ready) -> None:
@@ -130,6 +156,7 @@ def _supervise(settings: ServerSettings, ready: Ready) -> None:
         raise _Stop
 
     children: dict[int, float] = {}
+    young = 0
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -138,8 +165,11 @@ def _supervise(settings: ServerSettings, ready: Ready) -> None:
         asyncio.run(_announce(settings.listen, ready))
         while True:
             pid, status = os.wait()
-            if time.monotonic() - children.pop(pid, 0.0) < YOUNG_SECONDS:
-                raise Unavailable(f"a worker of the registry ended at once (status {status})", "its log says why")
+            young = young + 1 if time.monotonic() - children.pop(pid, 0.0) < YOUNG_SECONDS else 0
+            if young > YOUNG_DEATHS:
+                raise Unavailable(
+                    f"the registry's workers end as soon as they start (status {status})", "its log says why"
+                )
             log.error("worker %d ended (status %d): starting another", pid, status)
             children[_fork(settings)] = time.monotonic()
     except _Stop:
