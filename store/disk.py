@@ -45,6 +45,8 @@ def disk_errors(root: Path) -> Iterator[None]:
             raise DiskFull(root, error.message) from error
         raise
     except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError | TimeoutError):
+            raise  # a network's, from the stream that is being stored
         if error.errno in _FULL:
             raise DiskFull(root, error.strerror) from error
         raise Unavailable(
