@@ -1,0 +1,55 @@
+"""What a command may load before it needs it: start-up is a feature."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store.images import Image
+from store.store import Store
+
+Make = Callable[..., Image]
+ROOT = Path(__file__).parent.parent.parent
+SLOW = {
+    "requests", "rich", "cryptography", "granian", "isal", "zstandard", "ctypes", "subprocess", "tempfile", "asyncio", "http",
+    "tarfile", "multiprocessing", "logging", "email", "layer", "snapshot", "registry", "runtime", "builder", "cli.gotemplate",
+    "cli.progress", "core.syscalls", "core.process",
+}  # fmt: skip
+STORE_LESS = SLOW | {"sqlite3", "store", "images", "image", "json"}
+
+
+def loaded(root: Path, *words: str) -> set[str]:
+    """The modules that `lamella WORDS` has loaded when it is done."""
+    program = (
+        "import sys; from cli.main import main; code = main(sys.argv[1:]);"
+        "sys.stderr.write('\\n'.join(sys.modules)); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--root", str(root), "--no-sync", *words],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    return set(done.stderr.split("\n"))
+
+
+CASES = [
+    (("version",), STORE_LESS),
+    (("help",), STORE_LESS),
+    (("images",), SLOW),
+    (("images", "app"), SLOW),
+    (("image", "ls", "-q", "--no-trunc", "-f", "dangling=true"), SLOW),
+    (("tag", "app", "app:2"), SLOW),
+    (("rmi", "app:1"), SLOW),
+    (("image", "prune", "-f"), SLOW),
+    (("history", "app"), SLOW),
+    (("inspect", "app"), SLOW),
+]
+
+
+@pytest.mark.parametrize(("words", "slow"), CASES, ids=[" ".join(words) for words, _ in CASES])
+def test_a_command_loads_nothing_slow(store: Store, make: Make, words: tuple[str, ...], slow: set[str]) -> None:
+    make("app", "app:1")
+    assert not slow & loaded(store.root, *words)
