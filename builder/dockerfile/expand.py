@@ -305,7 +305,7 @@ def _alternative(name: str, value: str | None, operator: str, word: str, null_is
 def _trimmed(value: str, pattern: str, operator: str) -> str:
     """`value` without the shortest (`#`, `%`) or longest (`##`, `%%`) prefix or suffix that matches."""
     greedy = pattern.startswith(operator)
-    compiled = _pattern(pattern[greedy:], greedy=greedy or operator == "%")
+    compiled = _pattern(pattern[greedy:], greedy=greedy)
     if operator == "#":
         found = compiled.match(value)
         return value[found.end() :] if found else value

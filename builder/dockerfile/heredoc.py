@@ -9,7 +9,6 @@ from builder.dockerfile.expand import Expander, quoted_word, split_words
 
 _PATTERN = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
 _TABS = re.compile(r"^\t+", re.MULTILINE)
-UNQUOTED = re.compile(r"['\"]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,6 +50,8 @@ def numbered(source: str, first: int) -> list[str]:
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
     """`did you mean X?` for the known word nearest to `word`, if one is near."""
+    import difflib
+
     names = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), names, 1, 0.7)
     return f"did you mean {names[near[0]]}?" if near else None

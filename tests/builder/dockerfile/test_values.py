@@ -27,10 +27,10 @@ def test_ports_are_spelled_out_and_sorted() -> None:
     assert found.ports == ("2/tcp", "53/udp", "80/tcp", "90/udp", "8080/tcp", "8081/tcp", "8082/tcp")
 
 
-@pytest.mark.parametrize("port", ["x", "80/http", "70000", "9-8", "1-2:5-9", "", "a:80:80", "80-", "²"])
+@pytest.mark.parametrize("port", ["x", "80/http", "70000", "9-8", "1-2:5-9:", "5-9:1-3", "a:80:80", "80-", "²"])
 def test_a_wrong_port_is_refused(port: str) -> None:
     with pytest.raises(DockerfileError, match="Dockerfile:2: "):
-        expanded(f'EXPOSE "{port}"x')
+        expanded(f"EXPOSE {port}")
 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "term", "9", "SIGRTMIN+3", "$signal"])
