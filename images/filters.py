@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from core.clock import parse_instant
 from core.errors import InvalidInput
 from core.units import parse_duration
+from core.value import Value
 
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Value):
     """Filters by key, in the order they were given."""
 
     values: Mapping[str, tuple[str, ...]]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import InvalidInput, LamellaError
 from core.progress import Progress, Silent
+from core.value import Value
 from image.digest import DiffID, Digest
 from image.manifest import Manifest, parse_any
 from store.blobs import CHUNK_BYTES
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 Verify = Callable[["Layer"], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Value):
     """`kind` is config, manifest, layer, tag, image or catalog; `needed_by` are names of images, containers or the cache."""
 
     kind: str
@@ -36,8 +35,7 @@ class Damage:
     needed_by: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Value):
     """How much was looked at, what is damaged, and how many things the next prune will take."""
 
     images: int

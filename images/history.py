@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.clock import parse_instant
 from core.errors import Integrity, InvalidInput
+from core.value import Value
 from image.digest import Digest
 from image.reference import Reference
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value):
     """One step. `image` is what it resulted in, where that is known here. `created` is in nanoseconds since the epoch;
     `size` the bytes of its layer's tar."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import InvalidInput
+from core.value import Value
 from image.digest import Digest
 from image.reference import Reference
 from images.filters import Filters, instant
@@ -21,8 +21,7 @@ FILTERS = frozenset({"dangling", "label", "before", "since", "until", "reference
 _GLOB = re.compile(r"[*?\[\\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Value):
     """An image with the names that the listing shows of it."""
 
     image: Image

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.value import Value
 from images.filters import Filters
 from images.remove import Event, carry_out, facts_of, free
 from images.rules import Decision, RemovalConflict, decide_by_id
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 FILTERS = frozenset({"dangling", "until", "label", "label!"})
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(Value):
     """What went, in order, and how many bytes the disk gave back; before the fact (`dry_run`) the bytes of the layers that
     would go."""
 

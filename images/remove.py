@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from core.value import Value
 from image.digest import DiffID, chain_id
 from images.resolve import resolve_named
 from images.rules import Decision, Facts, decide_by_id, decide_by_name, goes_along
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Value):
     """One thing that is done: `text` is the name that was taken away, or the ID of what was deleted.
 
     `diff_ids` are the layers of a deleted image, bottom first.
@@ -84,8 +83,7 @@ def _orphan(store: Store, parent: Digest | None) -> Image | None:
     return image if goes_along(facts_of(store, image)) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Freed:
+class Freed(Value):
     """`bytes` is what the disk gave back; `chains` are the freed layers of the images in question, as chain IDs."""
 
     bytes: int

@@ -6,9 +6,9 @@ Hard conflicts (child images, running containers) cannot be forced; soft ones (s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from core.errors import Conflict
+from core.value import Value, replace
 from image.digest import Digest
 from image.reference import Reference
 from store.holds import Hold
@@ -22,8 +22,7 @@ class RemovalConflict(Conflict):
         self.used = used
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Value):
     """All that decides about one image. `references` are its tags and repository digests."""
 
     id: Digest
@@ -37,8 +36,7 @@ class Facts:
         return replace(self, references=tuple(r for r in self.references if r not in references))
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value):
     """What to do about one image: names to take away, and whether the image itself goes."""
 
     untag: tuple[Reference, ...]

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from core.value import Value
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+
+class Literal(Value):
     value: Any
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dot:
+class Dot(Value):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Value):
     name: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Value):
     name: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Value):
     """`base.A.B`: `.A.B` has the dot as its base."""
 
     base: Operand
@@ -38,8 +34,7 @@ class Fields:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(Value):
     """Commands joined by `|`: each is its operands, the first one called with the others."""
 
     commands: tuple[tuple[Operand, ...], ...]
@@ -49,13 +44,11 @@ class Pipeline:
 Operand = Literal | Dot | Variable | Function | Fields | Pipeline
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Value):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Value):
     """A pipeline to print, or (`names`) to put into variables; `declare`: `:=` rather than `=`."""
 
     pipeline: Pipeline
@@ -63,8 +56,7 @@ class Action:
     declare: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Value):
     """`kind` is if, with or range."""
 
     kind: str
@@ -73,8 +65,7 @@ class Branch:
     otherwise: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Jump:
+class Jump(Value):
     """`kind` is break or continue."""
 
     kind: str
