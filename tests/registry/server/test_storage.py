@@ -1,0 +1,58 @@
+"""The server's blob stores keep their contract; uploads on disk go on in another process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from image.digest import Digest
+from registry.server.storage.disk import DiskRegistryBlobs
+from registry.server.storage.memory import MemoryRegistryBlobs
+from registry.server.storage.protocol import RegistryBlobs
+from tests.suites.registry_blobs import DATA, RegistryBlobsSuite
+
+
+class TestMemory(RegistryBlobsSuite):
+    @pytest.fixture
+    def uploads(self) -> RegistryBlobs:
+        return MemoryRegistryBlobs()
+
+
+class TestDisk(RegistryBlobsSuite):
+    @pytest.fixture
+    def uploads(self, tmp_path: Path) -> Iterator[RegistryBlobs]:
+        before = len(os.listdir("/proc/self/fd"))
+        yield DiskRegistryBlobs(tmp_path)
+        assert len(os.listdir("/proc/self/fd")) <= before + 2  # those a test kept on purpose
+
+
+def test_an_upload_goes_on_where_another_process_stopped(tmp_path: Path) -> None:
+    first = DiskRegistryBlobs(tmp_path)
+    upload = first.start("a")
+    taken = first.resume("a", upload)
+    assert taken is not None
+    taken.append([DATA[:1000]])
+    taken.release()
+
+    second = DiskRegistryBlobs(tmp_path)
+    taken = second.resume("a", upload)
+    assert taken is not None and taken.offset == 1000
+    taken.append([DATA[1000:]])
+    assert taken.commit(Digest.of(DATA)).size == len(DATA)
+
+
+def test_two_processes_that_take_turns_hash_what_they_did_not_write(tmp_path: Path) -> None:
+    stores = [DiskRegistryBlobs(tmp_path), DiskRegistryBlobs(tmp_path)]
+    upload = stores[0].start("a")
+    for number, start in enumerate(range(0, len(DATA), 100_000)):
+        taken = stores[number % 2].resume("a", upload)
+        assert taken is not None
+        taken.append([DATA[start : start + 100_000]])
+        taken.release()
+    taken = stores[0].resume("a", upload)
+    assert taken is not None
+    assert taken.commit(Digest.of(DATA)).digest == Digest.of(DATA)
+    assert stores[1].read(Digest.of(DATA), 1 << 20) == DATA
