@@ -6,7 +6,6 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.context_digest import FileDigests, digest_of
@@ -16,6 +15,7 @@ from builder.dockerfile.source import suggestion
 from builder.dockerfile.wildcard import compile_name, has_wildcard
 from core.errors import InvalidInput, NotFound
 from core.paths import clean, resolve_in
+from core.value import Value
 
 Skip = Callable[[str, bool], bool]
 NOTHING = Ignore()
@@ -25,8 +25,7 @@ class SourceNotFound(NotFound):
     """A source of COPY or ADD that is not in the context, or is left out of it; the message says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Value):
     """One file or directory that a COPY or ADD named.
 
     `name` is relative to the context ("" for the context itself) and gives a copied file its name; `path` is where it
@@ -47,15 +46,17 @@ class Source:
         return posixpath.basename(self.name)
 
 
-@dataclass(slots=True)
 class Context:
     """`root` seen through `ignore`. With `owners` on, files keep their owners (another stage's root); off, they are 0:0."""
 
-    root: Path
-    ignore: Ignore = NOTHING
-    digests: FileDigests | None = None
-    owners: bool = False
-    _last: tuple[Source, Ignore, list[Entry]] | None = field(default=None, repr=False)
+    def __init__(
+        self, root: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None, *, owners: bool = False
+    ) -> None:
+        self.root = root
+        self.ignore = ignore
+        self.digests = digests
+        self.owners = owners
+        self._last: tuple[Source, Ignore, list[Entry]] | None = None
 
     @classmethod
     def local(cls, directory: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None) -> Context:

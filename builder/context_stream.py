@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InvalidInput
+from core.value import Value
 from layer.pipeline import Readable
 
 MAX_DOCKERFILE = 16 << 20
@@ -13,8 +13,7 @@ _BLOCK = 512
 _CHECKSUM = slice(148, 156)
 
 
-@dataclass(frozen=True, slots=True)
-class Streamed:
+class Streamed(Value):
     """`dockerfile` is the text where the stream was just that (the context is empty then), else None."""
 
     directory: Path

@@ -4,10 +4,10 @@ entry, no look into directories that are left out whole."""
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.dockerfile.ignore import Ignore, State
+from core.value import Value, field
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -16,8 +16,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Entry = tuple[str, os.stat_result]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Value):
     """Which entries of a directory count. `ignore` sees their paths below the context, which begin with `prefix`;
     `exclude` (--exclude) and `include` (the pattern of --parents) see them relative to the directory itself."""
 

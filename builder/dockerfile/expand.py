@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from core.errors import InvalidInput
+from core.value import Value
 
 Lookup = Callable[[str], str | None]
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -37,8 +37,7 @@ def expand_words(
     return Expander(lookup, escape=escape, unset=unset).words(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Expander:
+class Expander(Value):
     """How one instruction's fields are expanded: the variables it sees, and the file's escape character."""
 
     lookup: Lookup
@@ -87,10 +86,10 @@ def _nothing(_: str) -> None:
     return None
 
 
-@dataclass(slots=True)
 class _Words:
-    done: list[str] = field(default_factory=list)
-    current: str = ""
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.current = ""
 
     def split(self, text: str) -> None:
         for ch in text:
@@ -107,19 +106,28 @@ class _Words:
         return [*self.done, self.current] if self.current else self.done
 
 
-@dataclass(slots=True)
 class _Scan:
     """One pass over one text. `quotes`: "remove" them, "keep" them, or "ignore" them as ordinary characters."""
 
-    source: str
-    lookup: Lookup
-    escape: str
-    unset: Callable[[str], None] | None
-    quotes: str = "remove"
-    keep_unset: bool = False
-    at: int = 0
-    depth: int = 0
-    saw_quotes: bool = False
+    def __init__(
+        self,
+        source: str,
+        lookup: Lookup,
+        escape: str,
+        unset: Callable[[str], None] | None,
+        *,
+        quotes: str = "remove",
+        keep_unset: bool = False,
+    ) -> None:
+        self.source = source
+        self.lookup = lookup
+        self.escape = escape
+        self.unset = unset
+        self.quotes = quotes
+        self.keep_unset = keep_unset
+        self.at = 0
+        self.depth = 0
+        self.saw_quotes = False
 
     def peek(self) -> str:
         return self.source[self.at : self.at + 1]

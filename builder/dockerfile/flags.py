@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from builder.dockerfile.source import suggestion
+from core.value import Value
 
 Kind = Literal["text", "bool", "list"]
 
@@ -30,8 +30,7 @@ class FlagError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Value):
     """The flags of one instruction; asking for one that was not given is fine."""
 
     texts: Mapping[str, str]

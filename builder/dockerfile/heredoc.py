@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 from builder.dockerfile.expand import Expander, quoted_word, split_words
+from core.value import Value, replace
 
 _PATTERN = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
 _TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Heredoc:
+class Heredoc(Value):
     """`content` is the text between the line and the terminator, line ends included, as it stands in the file."""
 
     name: str

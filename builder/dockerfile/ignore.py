@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from builder.dockerfile.expand import SPACES
 from builder.dockerfile.wildcard import compile_name, has_wildcard, pieces, unescaped
 from core.errors import InvalidInput
+from core.value import Value, field
 
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """One pattern, cleaned; `again` for a `!` rule, which brings paths back. `line` is 0 where there is no file."""
 
     pattern: str
@@ -46,8 +45,7 @@ class Rule:
 State = tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
+class Ignore(Value):
     """A list of rules, ready to match. `name` is what messages call the file they came from."""
 
     rules: tuple[Rule, ...] = ()

@@ -8,17 +8,16 @@ replacement"); what it leaves alone (RUN's command, CMD, ENTRYPOINT, SHELL, HEAL
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.heredoc import Heredoc
 from builder.dockerfile.mounts import Mount
 from builder.dockerfile.source import DockerfileError, Finding, Span
+from core.value import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(Value):
     """`text` is the logical line: continuations joined, comments dropped, the instruction's name included; heredoc bodies
     are not part of it. `source` are the original lines, for messages."""
 
@@ -43,8 +42,7 @@ class Instruction:
         return DockerfileError(what, self.span, self.source, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Value):
     """What RUN, CMD and ENTRYPOINT start. Exec form: `words` is argv. Shell form: one word, the line for the shell, which
     may be empty; only the exec form `[]` has no words."""
 
@@ -56,7 +54,6 @@ class Command:
         return (*shell, *self.words) if self.shell else self.words
 
 
-@dataclass(frozen=True, slots=True)
 class From(Instruction):
     """`image` may be `scratch`, an earlier stage or a reference; `stage` is the lower-case name after AS, or empty."""
 
@@ -74,7 +71,6 @@ Network = Literal["default", "none", "host"]
 Security = Literal["sandbox", "insecure"]
 
 
-@dataclass(frozen=True, slots=True)
 class Run(Instruction):
     """The command text is never expanded, nor are its heredocs; the mounts are (see Mount)."""
 
@@ -105,7 +101,6 @@ class Run(Instruction):
         return replace(self, mounts=tuple(mount.expanded(expander) for mount in self.mounts)) if self.mounts else self
 
 
-@dataclass(frozen=True, slots=True)
 class Transfer(Instruction):
     """What COPY and ADD share. `heredocs` are sources written in the Dockerfile itself: files of mode 0644, named by their
     word. `owner` (--chown), `mode` (--chmod) are empty when not given; `exclude` are never expanded."""
@@ -126,7 +121,6 @@ class Transfer(Instruction):
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
 class Copy(Transfer):
     """`origin` (--from) is a stage's name or number, a named context or an image; empty means the build context."""
 
@@ -136,7 +130,6 @@ class Copy(Transfer):
     name: ClassVar[str] = "COPY"
 
 
-@dataclass(frozen=True, slots=True)
 class Add(Transfer):
     """`unpack` and `keep_git` are None when not given."""
 
@@ -150,8 +143,7 @@ class Add(Transfer):
         return replace(Transfer._expanded(self, expander), checksum=expander.text(self.checksum))
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Value):
     """One `key=value`; `legacy` when it was written `KEY value`."""
 
     key: str
@@ -162,7 +154,6 @@ class Pair:
         return Pair(expander.text(self.key), expander.text(self.value), self.legacy)
 
 
-@dataclass(frozen=True, slots=True)
 class Env(Instruction):
     """All values see the environment as it was before this instruction."""
 
@@ -174,7 +165,6 @@ class Env(Instruction):
         return replace(self, pairs=tuple(pair.expanded(expander) for pair in self.pairs))
 
 
-@dataclass(frozen=True, slots=True)
 class Label(Instruction):
     pairs: tuple[Pair, ...]
 
@@ -184,8 +174,7 @@ class Label(Instruction):
         return replace(self, pairs=tuple(pair.expanded(expander) for pair in self.pairs))
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Value):
     """One name of an ARG; `default` is None for a bare name, which is not the same as an empty default."""
 
     key: str
@@ -196,7 +185,6 @@ class Declaration:
         return Declaration(expander.text(self.key), default)
 
 
-@dataclass(frozen=True, slots=True)
 class Arg(Instruction):
     """Inside a stage all defaults see the variables from before the instruction; among the global ones (before the first
     FROM) each sees those before it, so there they are expanded one by one."""
@@ -209,28 +197,24 @@ class Arg(Instruction):
         return replace(self, declarations=tuple(one.expanded(expander) for one in self.declarations))
 
 
-@dataclass(frozen=True, slots=True)
 class Cmd(Instruction):
     command: Command
 
     name: ClassVar[str] = "CMD"
 
 
-@dataclass(frozen=True, slots=True)
 class Entrypoint(Instruction):
     command: Command
 
     name: ClassVar[str] = "ENTRYPOINT"
 
 
-@dataclass(frozen=True, slots=True)
 class Shell(Instruction):
     words: tuple[str, ...]
 
     name: ClassVar[str] = "SHELL"
 
 
-@dataclass(frozen=True, slots=True)
 class Expose(Instruction):
     """As written; once expanded, `ports` are in the config's form: `80/tcp`, ranges spelled out, in order, each once."""
 
@@ -244,7 +228,6 @@ class Expose(Instruction):
         return replace(self, ports=exposed([word for port in self.ports for word in expander.words(port)]))
 
 
-@dataclass(frozen=True, slots=True)
 class Volume(Instruction):
     paths: tuple[str, ...]
 
@@ -257,7 +240,6 @@ class Volume(Instruction):
         return replace(self, paths=paths)
 
 
-@dataclass(frozen=True, slots=True)
 class User(Instruction):
     """`user[:group]`, names or numbers."""
 
@@ -269,7 +251,6 @@ class User(Instruction):
         return replace(self, user=expander.text(self.user))
 
 
-@dataclass(frozen=True, slots=True)
 class Workdir(Instruction):
     """Relative paths count from the WORKDIR before."""
 
@@ -281,7 +262,6 @@ class Workdir(Instruction):
         return replace(self, path=expander.text(self.path))
 
 
-@dataclass(frozen=True, slots=True)
 class Stopsignal(Instruction):
     """A name with or without SIG, or a number; checked once expanded."""
 
@@ -295,14 +275,12 @@ class Stopsignal(Instruction):
         return replace(self, signal=check_signal(expander.text(self.signal)))
 
 
-@dataclass(frozen=True, slots=True)
 class Maintainer(Instruction):
     author: str
 
     name: ClassVar[str] = "MAINTAINER"
 
 
-@dataclass(frozen=True, slots=True)
 class Healthcheck(Instruction):
     """`test` as the config has it: `("NONE",)`, `("CMD", argv...)` or `("CMD-SHELL", line)`. Times in nanoseconds, 0 inherits."""
 
@@ -316,7 +294,6 @@ class Healthcheck(Instruction):
     name: ClassVar[str] = "HEALTHCHECK"
 
 
-@dataclass(frozen=True, slots=True)
 class Onbuild(Instruction):
     """`trigger` is stored in the config as text, heredoc bodies included; `parse_trigger` reads it again later."""
 
@@ -325,8 +302,7 @@ class Onbuild(Instruction):
     name: ClassVar[str] = "ONBUILD"
 
 
-@dataclass(frozen=True, slots=True)
-class Directives:
+class Directives(Value):
     """The `# key=value` lines at the very top. `syntax` and `check` are empty when not given."""
 
     escape: str = "\\"
@@ -334,8 +310,7 @@ class Directives:
     check: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StageSource:
+class StageSource(Value):
     """One FROM and what follows it."""
 
     start: From
@@ -363,8 +338,7 @@ class StageSource:
         return Span(self.start.span.file, self.start.span.line, last.span.end_line)
 
 
-@dataclass(frozen=True, slots=True)
-class Dockerfile:
+class Dockerfile(Value):
     """A whole file. `global_args` stand before the first FROM and are seen by FROM lines only."""
 
     name: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from builder.dockerfile.expand import SPACES, ExpansionError
 from builder.dockerfile.heredoc import Heredoc, heredocs_of
 from builder.dockerfile.source import DockerfileError, Finding, Span
 from builder.dockerfile.words import WordsError, exec_form, split_command
+from core.value import Value
 
 MAX_LINE = 65535  # bytes in one physical line, as everybody's parser has it
 _BOM = b"\xef\xbb\xbf"
@@ -17,8 +17,7 @@ _WITH_HEREDOC = ("ADD", "COPY", "RUN")
 DIRECTIVES = ("syntax", "escape", "check")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Value):
     """One instruction: `text` joined, `source` as in the file; `name`, `flags` and `rest` are its parts.
 
     `comments` are those directly above it, without the `#`.
@@ -38,18 +37,18 @@ class Line:
         return DockerfileError(what, self.span, self.source, hint)
 
 
-@dataclass(slots=True)
 class Lexer:
     """Reads one file from its first line to its last: call `next_line` until it gives None."""
 
-    file: str
-    lines: list[str]
-    at: int = 0
-    escape: str = "\\"
-    directives: dict[str, str] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    _directives_over: bool = False
-    _comments: list[str] = field(default_factory=list)
+    def __init__(self, file: str, lines: list[str]) -> None:
+        self.file = file
+        self.lines = lines
+        self.at = 0
+        self.escape = "\\"
+        self.directives: dict[str, str] = {}
+        self.findings: list[Finding] = []
+        self._directives_over = False
+        self._comments: list[str] = []
 
     @classmethod
     def of(cls, data: bytes, file: str) -> Lexer:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.source import suggestion
 from core.errors import InvalidInput
 from core.units import parse_size
+from core.value import Value, replace
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing = Literal["shared", "private", "locked"]
@@ -32,8 +32,7 @@ _TRUTH = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fro
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Value):
     """One mount. `raw` is the text of the flag; where it has variables, the fields that need them are right only once
     expanded. `origin` (from=) is never expanded and names a stage, a context or an image; empty is the build context.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from builder.dockerfile.arguments import PARSERS
 from builder.dockerfile.expand import ExpansionError
@@ -13,6 +12,7 @@ from builder.dockerfile.instructions import Arg, Directives, Dockerfile, From, I
 from builder.dockerfile.lexer import Lexer, Line
 from builder.dockerfile.source import DockerfileError, Span, suggestion
 from builder.dockerfile.words import WordsError, split_command
+from core.value import replace
 
 _NOT_TRIGGERS = ("ONBUILD", "FROM", "MAINTAINER")
 _ONBUILD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from core.errors import InvalidInput
+from core.value import Value
 
 SHOWN_LINES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Value):
     """Lines `line` to `end_line` (both counted from 1, both included) of the file that was named `file`."""
 
     file: str
@@ -32,8 +31,7 @@ class DockerfileError(InvalidInput):
         super().__init__("\n".join([f"{span}: {what}", *numbered(source, span.line)]), hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Value):
     """Something a Dockerfile may do but should not: `rule` is the name of the check (docs/checks)."""
 
     rule: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from builder.dockerfile.instructions import Dockerfile, Instruction
 from builder.dockerfile.parser import parse
 from builder.dockerfile.source import DockerfileError
+from core.value import Value
 
 CASES = Path(__file__).parents[3] / "testdata" / "dockerfile"
 ALL = sorted(path.name for path in CASES.iterdir())
@@ -41,13 +41,13 @@ def shown(value: Any) -> str:
     """A value's fields that are not at their defaults, which keeps the files readable."""
     if isinstance(value, tuple):
         return "(" + ", ".join(map(shown, value)) + ")"
-    if not is_dataclass(value):
+    if not isinstance(value, Value):
         return repr(value)
     given = [
-        f"{one.name}={shown(getattr(value, one.name))}"
-        for one in fields(value)
-        if not (isinstance(value, Instruction) and one.name in ("span", "text", "source"))
-        and getattr(value, one.name) != one.default
+        f"{name}={shown(getattr(value, name))}"
+        for name in value._fields
+        if not (isinstance(value, Instruction) and name in ("span", "text", "source"))
+        and getattr(value, name) != getattr(type(value), name, ...)
     ]
     return f"{type(value).__name__}({', '.join(given)})"
 
