@@ -42,7 +42,7 @@ class Reference(Value):
             )
         if path != path.lower():
             raise InvalidInput(
-                f"invalid image name {text!r}: the repository name must be lower-case", f"write {path.lower()!r}"
+                f"invalid image name {text!r}: the repository name must be lower-case", f"write {text.lower()!r}"
             )
         if not _PATH.fullmatch(path) or not _HOST.fullmatch(registry):
             raise InvalidInput(
