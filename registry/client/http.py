@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import requests
     from requests.adapters import HTTPAdapter
 
+COMMIT_FACTOR = 10
+
 
 class HttpResponse:
     """A `requests` answer behind our Protocol."""
@@ -63,13 +65,17 @@ class Http:
         try:
             answer = adapter.send(
                 _prepare(request, settings.user_agent), stream=True, verify=self._verifies(request.url),
-                timeout=(settings.connect_timeout, settings.read_timeout), proxies=proxy,
+                timeout=(settings.connect_timeout, self._patience(request)), proxies=proxy,
             )  # fmt: skip
         except (ConnectionFailed, Untrusted, Misbehaved):
             raise
         except Exception as error:
             raise translate(error, request.url) from error
         return HttpResponse(answer)
+
+    def _patience(self, request: Request) -> float:
+        # A registry may copy a large blob to its final place before it answers.
+        return self._settings.read_timeout * (COMMIT_FACTOR if request.method in ("PUT", "PATCH") else 1)
 
     def _verifies(self, url: str) -> bool:
         _, host, port = origin(url)

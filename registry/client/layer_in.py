@@ -20,6 +20,7 @@ from registry.client.remote import Repository
 from registry.client.retry import Cancelled
 
 JUDGED_PIECES = 64
+GRACE_SECONDS = 1.0
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -38,16 +39,51 @@ def bring_in(
     if store.blobs.stat(blob.digest) == blob.size:
         task.advance(blob.size)
         with store.blobs.open(blob.digest) as file:
-            return layers.unpack(diff_id, blob, Whole(decompressor(file), file))
+            return _unpack(layers, diff_id, blob, file)
     incoming = Incoming(store, Download(sources, blob, task.advance), blob)
     try:
-        return layers.unpack(diff_id, blob, Whole(decompressor(incoming), incoming))
+        return _unpack(layers, diff_id, blob, incoming)
     except (InvalidInput, Integrity) as error:
         incoming.judge(error)
         raise
     except BaseException as error:
         incoming.give_up(error)
         raise
+
+
+def _unpack(layers: Layers, diff_id: DiffID, blob: Descriptor, compressed: Readable) -> Layer:
+    ahead = Ahead(Whole(decompressor(compressed), compressed))
+    try:
+        return layers.unpack(diff_id, blob, ahead)
+    finally:
+        ahead.close()
+
+
+class Ahead:
+    """A Readable that reads `stream` in a thread of its own, a few pieces ahead: decompressing beside unpacking."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._pipe = Pipe()
+        self._thread = threading.Thread(target=self._pump, name="decompress", daemon=True)
+        self._thread.start()
+
+    def _pump(self) -> None:
+        try:
+            while data := self._stream.read(PIECE):
+                self._pipe.write(data)
+            self._pipe.finish()
+        except BaseException as error:
+            self._pipe.fail(error)
+
+    def read(self, n: int = -1, /) -> bytes:
+        """As Readable; raises what `stream` raised."""
+        return self._pipe.read(n)
+
+    def close(self) -> None:
+        """End the thread; one that waits for the network ends when that does."""
+        self._pipe.fail()
+        self._thread.join(GRACE_SECONDS)
 
 
 class Incoming:
@@ -100,7 +136,7 @@ class Incoming:
     def give_up(self, error: BaseException) -> None:
         """Stop the download and wait until it has left no trace."""
         self._pipe.fail(error)
-        self._thread.join(5)
+        self._thread.join(GRACE_SECONDS)
 
 
 class Whole:

@@ -19,6 +19,7 @@ class ClientSettings:
     `proxies`: URL by scheme (`http`, `https`); `no_proxy`: hosts, `.suffixes` and networks reached directly.
     `mirrors`: base URLs tried first on pulls, by the registry's name. `retries`: further attempts after a failure that
     may pass. `parallel`: layers moved at once.
+    `read_timeout` counts from the last byte; ten times as long is given to a registry that is storing what was sent.
     """
 
     config_path: Path | None = None
@@ -32,6 +33,6 @@ class ClientSettings:
     retries: int = 5
     backoff: float = 0.25
     backoff_limit: float = 30.0
-    connect_timeout: float = 15.0
+    connect_timeout: float = 30.0
     read_timeout: float = 90.0
     parallel: int = 3

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +15,7 @@ from image.digest import Digest
 from image.reference import Reference
 from registry.client.client import Client
 from registry.client.errors import ConnectionFailed, Denied, ServerFailed, WrongBytes
+from tests.conftest import ROOT
 from tests.registry.client.faulty import Faulty, hang_up, start
 from tests.registry.client.servers import Answer, Serve, error, quick_settings
 from tests.registry.client.shelf import Shelf
@@ -128,7 +132,6 @@ def test_a_layer_that_is_not_the_configs_is_refused(
     shelf.image(f"{address}/team/app:2", {"a": b"2"})
     shelf.push(client, f"{address}/team/app:2")
     other_config = faulty.manifests["team/app:2"][1]
-    import json
 
     mixed = json.loads(raw)
     mixed["layers"] = json.loads(other_config)["layers"]
@@ -301,3 +304,45 @@ def test_a_connection_lost_before_the_last_answer_is_no_failure(
     shelf.image(f"{flaky.address}/app", {"a": b"1"})
     shelf.push(client, f"{flaky.address}/app")
     assert lost and faulty.manifests
+
+
+def test_a_layer_that_must_not_be_pushed_is_fetched_from_its_url_and_left_out(
+    pushed: str, faulty: Faulty, serve: Serve, other: Shelf, client: Client
+) -> None:
+    kind, raw = faulty.manifests["team/app:1"]
+    manifest = json.loads(raw)
+    layer = next(one for one in manifest["layers"] if one["size"] > 1000)
+    data = faulty.blobs.pop(layer["digest"])
+    elsewhere = serve(lambda handler, body: (200, {}, data))
+    layer["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    layer["urls"] = ["ftp://127.0.0.1/no", f"{elsewhere.url}/layer"]
+    faulty.manifests["team/app:1"] = kind, json.dumps(manifest).encode()
+    assert other.file(other.pull(client, pushed).image, "noise") == NOISE
+    faulty.blobs.clear()
+    before = faulty.manifests.pop("team/app:1")
+    other.push(client, pushed)
+    assert layer["digest"] not in faulty.blobs and faulty.manifests["team/app:1"] == before
+
+
+def test_an_image_without_layers_moves_too(shelf: Shelf, address: str, client: Client, other: Shelf) -> None:
+    name = f"{address}/empty:1"
+    image = shelf.image(name)
+    shelf.push(client, name)
+    assert other.pull(client, name).image.id == image.id
+
+
+def test_the_same_layer_twice_is_moved_once(
+    shelf: Shelf, faulty: Faulty, address: str, client: Client, other: Shelf
+) -> None:
+    name = f"{address}/twice:1"
+    image = shelf.image(name, {"a": b"1"}, {"a": b"1"})
+    shelf.push(client, name)
+    assert len(faulty.blobs) == 2 and other.pull(client, name).image.diff_ids == image.diff_ids
+
+
+def test_nothing_of_the_network_is_loaded_before_it_is_touched() -> None:
+    script = (
+        "import sys, cli.push, cli.pull, cli.login, registry.client.client as c; c.Client().close();"
+        "print([m for m in ('requests', 'urllib3', 'ssl', 'cryptography') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT).stdout == "[]\n"
