@@ -33,15 +33,20 @@ class Applied:
 
 
 def apply_layer(
-    stream: Readable, directory: Path, *, limits: Limits = DEFAULT, digests: dict[bytes, bytes] | None = None
+    stream: Readable,
+    directory: Path,
+    *,
+    limits: Limits = DEFAULT,
+    digests: dict[bytes, bytes] | None = None,
+    algorithm: str = "sha256",
 ) -> Applied:
     """Unpack the uncompressed layer tar `stream` into the existing, empty `directory`, which becomes the layer's root.
 
     Whiteouts become character devices 0:0, opaque directories get overlayfs' attribute. The stream is read to its end,
     so that the DiffID is that of all its bytes. `digests`, when given, is filled with path → sha256 of the regular
-    files, for `layer.listing`. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
+    files, for `layer.listing`. `algorithm` is the DiffID's. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
     """
-    source = HashingReader(stream)
+    source = HashingReader(stream, algorithm)
     archive = Archive(source, limits)
     try:
         with _LayerUnpacker(archive, directory, fresh=True, digests=digests) as unpacker:

@@ -66,6 +66,9 @@ class _Worker:
         import queue
         import threading
 
+        # glibc hands freed memory above twice its largest freed block back to the kernel: having seen a large one, it
+        # keeps the pieces' memory, which would otherwise be faulted in again for each (0.1 s a GiB).
+        bytes(24 << 20)
         self._work = work
         self._pieces: queue.SimpleQueue[bytes | memoryview | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(_AHEAD)

@@ -65,7 +65,7 @@ def shown(name: bytes) -> str:
 def is_tar(head: bytes) -> bool:
     """Whether `head`, the first 512 bytes of a stream, is a header that parses: so ADD tells archives from files."""
     try:
-        return len(head) >= BLOCK and (head[:BLOCK] == _ZEROS or _checksum_fits(head[:BLOCK]))
+        return len(head) >= BLOCK and head[:BLOCK] != _ZEROS and _checksum_fits(head[:BLOCK])
     except InvalidInput:
         return False
 

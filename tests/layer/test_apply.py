@@ -109,6 +109,11 @@ def test_trailing_bytes_belong_to_the_layer(root: Path, tar: Tar) -> None:
     applied(root, bytes(512))
 
 
+def test_a_diff_id_may_be_of_another_algorithm(root: Path, tar: Tar) -> None:
+    archive = tar({"name": "f"})
+    assert apply_layer(io.BytesIO(archive), root, algorithm="sha512").diff_id == DiffID.of(archive, "sha512")
+
+
 def test_digests_are_those_of_the_files(root: Path, tar: Tar) -> None:
     big = os.urandom(3_000_000)
     digests: dict[bytes, bytes] = {}

@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import Integrity, InvalidInput, LamellaError
 from layer.apply import Limits, apply_layer, extract
+from layer.reader import is_tar
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 Tar = Callable[..., bytes]
@@ -283,6 +284,11 @@ def test_whiteout_names_are_refused(root: Path, tar: Tar) -> None:
 
 def test_global_headers_and_trailing_bytes_are_passed_over(root: Path, tar: Tar) -> None:
     assert into(root, pax(record("path", b"elsewhere"), b"g") + tar({"name": "f"}) + b"junk" * 999) == 1
+
+
+def test_archives_are_told_from_files(tar: Tar) -> None:
+    assert is_tar(tar({"name": "f"})[:512]) and is_tar(header() + X)
+    assert not any(is_tar(head) for head in (b"", b"text", bytes(1024), os.urandom(512), header()[:511]))
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
