@@ -25,6 +25,11 @@ def step_key(before: str, facts: Sequence[Any], inputs: str) -> str:
     return _hash(["step", before, facts, inputs])
 
 
+def tree_key(before: str, wanted: Sequence[Any]) -> str:
+    """The key of a note on the tree with the key `before`: what the files that are `wanted` of it hash to."""
+    return _hash(["tree", before, wanted])
+
+
 def result_key(config: bytes) -> str:
     """The key of a finished image: what its config says, its times apart."""
     return _hash(["result", config.decode()])

@@ -6,12 +6,14 @@ build that takes long, so that what was finished is not lost when it is killed.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from core.errors import LamellaError
 from image.digest import DiffID
 from store.records import Record
 
@@ -48,6 +50,7 @@ class Journal:
         self._layers = layers
         self._lease = lease
         self._made: list[Made] = []
+        self._notes: list[Record] = []
         self._todo: deque[Made] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -63,8 +66,16 @@ class Journal:
             self._made.append(made)
             self._todo.append(made)
             self._changed.notify_all()
+        self.begin()
+
+    def note(self, record: Record) -> None:
+        """Enter `record`, which has no layer, together with the layers."""
+        self._notes.append(record)
+
+    def begin(self, prelude: Callable[[], object] = lambda: None) -> None:
+        """Start the thread, if it does not run yet; it does `prelude` first, whose LamellaErrors and OSErrors are dropped."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="layers", daemon=True)
+            self._thread = threading.Thread(target=self._work, args=(prelude,), name="layers", daemon=True)
             self._thread.start()
 
     def wait(self) -> None:
@@ -94,7 +105,7 @@ class Journal:
         """Make all that is hashed known to the store, with its cache records, in one transaction; nothing may be mounted
         on these layers any more. Layers with a twin in the store give way to it. Harmless to repeat."""
         waiting = [made for made in self._made if made.packed and not made.entered]
-        if not waiting:
+        if not waiting and not self._notes:
             return
         for made in waiting:
             made.key()  # not inside the transaction: it may have to read the context
@@ -103,6 +114,9 @@ class Journal:
         with self._store.transaction():
             for made in waiting:
                 self._enter(made)
+            for note in self._notes:
+                self._store.records.add(note)
+        self._notes.clear()
         for made in waiting:
             self._snapshotter.settle(made.directory)
 
@@ -126,9 +140,11 @@ class Journal:
         if self._failure is not None:
             raise self._failure
 
-    def _work(self) -> None:
+    def _work(self, prelude: Callable[[], object]) -> None:
         from layer.pack import pack
 
+        with contextlib.suppress(LamellaError, OSError):
+            prelude()
         while True:
             with self._changed:
                 while not self._todo and not self._closing:

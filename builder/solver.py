@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.cache import image_key, step_key
+from builder.cache import image_key, step_key, tree_key
+from builder.context import Context
+from builder.dockerfile.ignore import Ignore
 from builder.failure import StepFailed
 from builder.journal import Journal, Made
 from builder.logs import Logs
@@ -23,9 +26,9 @@ from builder.stages import BaseImage, Output, Stage, Step
 from core.errors import LamellaError
 from core.progress import Progress
 from core.value import Value
+from store.records import Record
 
 if TYPE_CHECKING:
-    from builder.context import Context
     from runtime.step import Step as Sandboxed
     from runtime.step import StepRunner
     from snapshot.layers import Layers
@@ -56,14 +59,18 @@ class Solver:
         self._journal = journal
         self._logs = Logs(tools.store.root / "builds" / name)
         self._name = name
+        self._contexts = threading.local()
         self._solved: dict[Stage, tuple[Made, ...]] = {}
         self._keys: dict[tuple[Stage, int], str] = {}
         self.used: list[str] = []
 
-    @cached_property
+    @property
     def context(self) -> Context:
-        """See Workspace."""
-        return self._tools.context()
+        """See Workspace. Each thread has its own: a Context remembers its last answer."""
+        context: Context | None = getattr(self._contexts, "context", None)
+        if context is None:
+            context = self._contexts.context = self._tools.context()
+        return context
 
     @cached_property
     def _runner(self) -> StepRunner:
@@ -72,7 +79,7 @@ class Solver:
     # --- keys
 
     def origin_key(self, origin: Stage | BaseImage) -> str:
-        """See Workspace."""
+        """The key of everything in that tree."""
         if isinstance(origin, BaseImage):
             return image_key(origin.image.diff_ids, origin.image.platform)
         return self.key(origin, len(origin.steps))
@@ -109,6 +116,8 @@ class Solver:
         for step, hit in zip(stage.steps, cached, strict=False):
             self._tools.progress.task(step.title).finish("CACHED")
             made.append(hit)
+        if len(cached) < len(stage.steps):
+            self._journal.begin(lambda: self._foresee(stage))
         for number in range(len(cached), len(stage.steps)):
             made.append(self._build(stage, number, made))
         return tuple(made)
@@ -116,7 +125,7 @@ class Solver:
     def _from_cache(self, stage: Stage) -> list[Made]:
         """The layers of the leading steps that have a record."""
         found: list[Made] = []
-        if self.request.no_cache or stage.name in self.request.no_cache_stages:
+        if self._is_fresh(stage):
             return found
         for number, step in enumerate(stage.steps):
             with self._pointing_at(step):
@@ -126,6 +135,25 @@ class Solver:
                 break
             found.append(hit)
         return found
+
+    def _is_fresh(self, stage: Stage) -> bool:
+        """Whether the user wants this very stage's steps to run again."""
+        return self.request.no_cache or (bool(stage.name) and stage.name in self.request.no_cache_stages)
+
+    def _may_change(self, stage: Stage) -> bool:
+        """Whether the stage, or one that it is made of, runs again, so that notes on its files do not hold."""
+        below = [stage.base, *(origin for step in stage.steps for origin in step.op.origins())]
+        return self._is_fresh(stage) or any(isinstance(one, Stage) and self._may_change(one) for one in below)
+
+    def _foresee(self, stage: Stage) -> None:
+        """What will be needed at the end, done beside the first step: the modules that publish, and keys, for which the
+        context is read. Those that need another stage's files must wait for that."""
+        import images.publish  # noqa: F401
+
+        for number, step in enumerate(stage.steps):
+            if step.op.origins():
+                break
+            self.key(stage, number + 1)
 
     def _look_up(self, key: str) -> Made | None:
         store = self._tools.store
@@ -198,6 +226,24 @@ class Solver:
             raise StepFailed(step, error, tail()) from error
 
     # --- what steps ask for
+
+    def checksum(
+        self, origin: Stage | BaseImage, sources: tuple[str, ...], parents: bool, exclude: tuple[str, ...]
+    ) -> str:
+        """See Workspace."""
+        note = tree_key(self.origin_key(origin), [sources, parents, exclude])
+        known = None
+        if not (isinstance(origin, Stage) and self._may_change(origin)):
+            known = self._tools.store.records.get(note)
+        if known:
+            self.used.append(note)
+            return known.value.decode()
+        with self.tree(origin) as root:
+            context = Context.tree(root)
+            found = context.checksum(context.select(sources, parents=parents), Ignore.of(exclude))
+        now = time.time_ns()
+        self._journal.note(Record(note, None, found.encode(), now, now))
+        return found
 
     @contextlib.contextmanager
     def tree(self, origin: Stage | BaseImage) -> Iterator[Path]:

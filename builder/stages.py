@@ -43,8 +43,10 @@ class Workspace(Protocol):
     def tree(self, origin: Stage | BaseImage) -> AbstractContextManager[Path]:
         """The root file system of a stage's result or an image, for reading. A stage is built first if it must be."""
 
-    def origin_key(self, origin: Stage | BaseImage) -> str:
-        """What a cache key says of everything in that tree."""
+    def checksum(
+        self, origin: Stage | BaseImage, sources: tuple[str, ...], parents: bool, exclude: tuple[str, ...]
+    ) -> str:
+        """The digest of what copying `sources` from that tree would copy. A stage need not be there for it if it was once."""
 
     def sandbox(self, root: Path, step: Sandboxed, output: Output) -> int:
         """Run a process in `root`; its exit code."""

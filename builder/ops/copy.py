@@ -44,16 +44,15 @@ class CopyOp(Value):
 
     def facts(self) -> list[Any]:
         inline = [[doc.name, doc.text] for doc in self.inline]
-        # The sources' own names are part of the inputs: what they are called in the Dockerfile does not matter.
-        named = [] if self.origin is None else list(self.sources)
-        flags = [self.owner, self.mode, self.exclude, self.parents]
-        return ["copy", named, self.destination, self.directory, inline, *flags]
+        # What the sources are called in the Dockerfile does not matter: the names that they give are part of the inputs.
+        # Nor does where they come from, but for their owners, which a context does not have.
+        return ["copy", self.destination, self.directory, inline, self.owner, self.mode, self.origin is None]
 
     def inputs(self, work: Workspace) -> str:
-        if self.origin is not None:
-            return work.origin_key(self.origin)
         if not self.sources:
             return ""
+        if self.origin is not None:
+            return work.checksum(self.origin, self.sources, self.parents, self.exclude)
         sources = work.context.select(self.sources, parents=self.parents)
         return work.context.checksum(sources, Ignore.of(self.exclude))
 

@@ -76,3 +76,18 @@ def test_equal_layers_are_stored_once_and_stack_all_the_same(build, store_root):
     again = build(text + "RUN cat /end\n")
     assert again.printed() == ["end"] and len(again.steps) == 8
     assert len(os.listdir(store_root / "layers")) == len(set(again.config.diff_ids))
+
+
+def test_a_stage_that_changed_without_changing_its_files_rebuilds_no_other(build):
+    text = "FROM bb AS a\nRUN echo {} >/dev/null; echo product >/a\nFROM bb\nCOPY --from=a /a /a\nRUN cat /a\n"
+    build(text.format("first"))
+    done = build(text.format("second"))
+    assert "COPY --from=a /a /a: CACHED" in done.steps and done.steps[-1] == "RUN cat /a: CACHED"
+    assert "RUN echo second >/dev/null; echo product >/a: DONE" in done.steps
+
+
+def test_a_stage_that_runs_again_is_copied_from_again(build):
+    text = "FROM bb AS a\nRUN cat /proc/uptime >/a\nFROM bb AS b\nCOPY --from=a /a /a\nRUN cat /a\n"
+    build(text)
+    done = build(text, "--no-cache-filter=a")
+    assert "COPY --from=a /a /a: DONE" in done.steps and done.steps[-1] == "RUN cat /a: DONE"
