@@ -8,7 +8,7 @@ from core.errors import InvalidInput
 from core.value import Value
 from layer.pipeline import Readable
 
-MAX_DOCKERFILE = 16 << 20
+MAX_DOCKERFILE = 4 << 20
 _BLOCK = 512
 _CHECKSUM = slice(148, 156)
 
@@ -23,7 +23,7 @@ class Streamed(Value):
 def receive(stream: Readable, directory: Path) -> Streamed:
     """Read the context in `stream` into the existing, empty `directory`.
 
-    Raises InvalidInput for an empty stream, a damaged archive or a Dockerfile over 16 MiB; the caller removes the
+    Raises InvalidInput for an empty stream, a damaged archive or a Dockerfile over 4 MiB; the caller removes the
     directory in any case.
     """
     from layer.compression import decompressor, detect

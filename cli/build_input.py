@@ -163,37 +163,13 @@ def _limited(data: bytes, name: str) -> bytes:
 
 
 def _from_stdin(given: Input, directory: Path) -> BuildRequest:
-    """stdin is a Dockerfile alone, or the tar of a context, told apart by its first bytes."""
-    from layer.apply import extract
-    from layer.compression import decompressor, detect
+    """stdin is a Dockerfile alone (the context is empty then), or the tar of a context."""
+    from builder.context_stream import receive
 
-    stream = Rewound(sys.stdin.buffer)
-    head = stream.peek(512)
-    if detect(head) == "none" and head[257:262] != b"ustar":
+    text = receive(sys.stdin.buffer, directory).dockerfile
+    if text is not None:
         if given.file:
             raise InvalidInput("stdin is the Dockerfile, so -f says nothing", "leave -f out")
-        return BuildRequest(_limited(stream.read(MAX_DOCKERFILE + 1), "stdin"), "-", directory, **given.values)
-    extract(decompressor(stream), directory, "/")
+        return BuildRequest(_limited(text, "stdin"), "-", directory, **given.values)
     file = _find_dockerfile(os.path.join(directory, given.file) if given.file else None, directory)
     return BuildRequest(_read(file), given.file or file.name, directory, file, **given.values)
-
-
-class Rewound:
-    """A stream whose first bytes can be looked at before they are read."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._head = b""
-
-    def peek(self, count: int) -> bytes:
-        """The first `count` bytes, fewer at the end of the stream."""
-        while len(self._head) < count and (piece := self._stream.read(count - len(self._head))):
-            self._head += piece
-        return self._head
-
-    def read(self, count: int = -1, /) -> bytes:
-        """As a file's."""
-        head, self._head = (self._head, b"") if count < 0 else (self._head[:count], self._head[count:])
-        if 0 <= count <= len(head):
-            return head
-        return head + bytes(self._stream.read(count - len(head) if count >= 0 else -1))
