@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.exit import ENGINE_FAILURE, Exit, report
+
+if TYPE_CHECKING:
+    from runtime.mounts import Mount
 
 _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-e", "--env"), {"multiple": True, "metavar": "NAME[=VALUE]", "help": "Set a variable; without a value, pass ours on."}),
@@ -32,7 +35,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--cap-drop",), {"multiple": True, "metavar": "NAME", "help": "Drop a capability."}),
     (("--security-opt",), {"multiple": True, "metavar": "OPTION", "help": "seccomp=unconfined, seccomp=FILE."}),
     (("--init",), {"is_flag": True, "help": "Run a small init that reaps orphans."}),
-    (("--shm-size",), {"metavar": "SIZE", "default": "64m", "help": "Size of /dev/shm."}),
+    (("--shm-size",), {"metavar": "SIZE", "help": "Size of /dev/shm.  [default: 64m]"}),
     (("--stop-signal",), {"metavar": "SIGNAL", "default": "", "help": "Signal that `stop` sends."}),
     (("--stop-timeout",), {"type": int, "metavar": "SECONDS", "help": "How long `stop` waits before it kills."}),
     (("-i", "--interactive"), {"is_flag": True, "help": "Keep stdin open."}),
@@ -68,11 +71,9 @@ CONTEXT: dict[str, Any] = {"allow_interspersed_args": False, "help_option_names"
 
 def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -> Any:
     """The Request that parsed flags mean. Raises InvalidInput, Unsupported."""
-    from cli.mount_flags import mounts, tmpfs, volumes
-    from core.units import parse_size
     from runtime.request import Request
 
-    binds, anonymous = volumes(flags["volume"], cwd)
+    mounts, anonymous = mounted(flags, cwd)
     entrypoint = flags["entrypoint"]
     return Request(
         image_name=flags["image"], args=tuple(flags["command"]),
@@ -80,12 +81,31 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
         env=environment(flags["env_file"], flags["env"], environ), cwd=flags["workdir"], user=flags["user"],
         name=flags["name"], hostname=flags["hostname"], labels=labels(flags["label_file"], flags["label"]),
         network=network(flags["network"]), stop_signal=flags["stop_signal"], stop_timeout=flags["stop_timeout"],
-        mounts=(*binds, *mounts(flags["mount"], cwd), *tmpfs(flags["tmpfs"])), volumes=anonymous,
+        mounts=mounts, volumes=anonymous,
         ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
-        cap_drop=tuple(flags["cap_drop"]), shm_size=parse_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
+        cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
         tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
         init=flags["init"], auto_remove=flags["rm"],
     )  # fmt: skip
+
+
+def mounted(flags: Mapping[str, Any], cwd: str) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
+    """The mounts and the anonymous volumes that -v, --mount and --tmpfs ask for."""
+    if not (flags["volume"] or flags["mount"] or flags["tmpfs"]):
+        return (), ()
+    from cli.mount_flags import mounts, tmpfs, volumes
+
+    binds, anonymous = volumes(flags["volume"], cwd)
+    return (*binds, *mounts(flags["mount"], cwd), *tmpfs(flags["tmpfs"])), anonymous
+
+
+def shm_size(text: str | None) -> int:
+    """Bytes; Docker's 64 MiB where nothing is asked for."""
+    if text is None:
+        return 64 << 20
+    from core.units import parse_size
+
+    return parse_size(text)
 
 
 def warn_about_ports(flags: Mapping[str, Any]) -> None:

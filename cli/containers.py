@@ -12,7 +12,6 @@ from cli.settings import Settings
 from core.errors import LamellaError
 
 if TYPE_CHECKING:
-    from image.digest import DiffID
     from runtime.container import Container
     from runtime.containers import Containers
     from store.images import Image
@@ -32,12 +31,6 @@ class Workshop:
         self.store: Store = open_store(settings)
         self.containers: Containers = Containers(self.store, choose(self.store.root))
         self.state: Path = state_directory(settings.root)
-
-    def layer_directories(self, diff_ids: Sequence[DiffID]) -> list[str]:
-        """Where an image's layers are, bottom first; loaded late, for it brings the layer codec."""
-        from cli.wiring import open_layers
-
-        return open_layers(self.store).directories(diff_ids)
 
     def image(self, text: str) -> Image:
         """The image that `text` means."""

@@ -81,9 +81,7 @@ def create_container(
 
 
 def _make(shop: Workshop, request: Request, running: bool) -> tuple[Container, FileLock]:
-    return shop.containers.create(
-        request, lambda: shop.image(request.image_name), shop.layer_directories, running=running
-    )
+    return shop.containers.create(request, lambda: shop.image(request.image_name), running=running)
 
 
 def _pull(shop: Workshop, name: str, *, quiet: bool) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import click
 
@@ -35,6 +36,17 @@ def guarded(command: click.Command, argv: Sequence[str] | None = None) -> int:
         return 128 + 13
     except BaseException as error:
         return report(error)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process here and now, for a command whose every millisecond counts.
+
+    The interpreter is not taken down piece by piece, and the catalog's log stays as it is for the next command: a
+    database that is closed by its last user is tidied up, with two waits for the disk.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def protect(work: Callable[[], int | None], failure: int = FAILURE) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.container_flags import CONTEXT, EngineCommand, container_flags, make_request, warn_about_ports
-from cli.exit import ENGINE_FAILURE, Exit, protect
+from cli.exit import ENGINE_FAILURE, Exit, leave, protect
 from cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _run(settings: Settings, flags: dict[str, Any]) -> int:
 
             code = run_foreground(shop.containers, container, lock, choose, shop.state)
             shop.sweep()
-            return code
+            shop.store.leases.close()
+            leave(code)
         return run_monitored(shop, container, lock, attached=not flags["detach"])
 
 

@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 
 from core.paths import clean
-from runtime.bundle import make_cwd, make_null, points
+from runtime.bundle import make_cwd, points
 from runtime.capabilities import choose
 from runtime.container import Container
 from runtime.engine import Engine
 from runtime.hosts import hosts, resolv_conf
-from runtime.mounts import Mount
-from runtime.rootfs import forbid_devices
+from runtime.mounts import Mount, make_devices
 from runtime.spec import Bundle, Process
 from runtime.stubs import Stubs
 from runtime.user import User, lookup
@@ -34,7 +33,6 @@ class Box:
 
         self.path.mkdir(0o700, exist_ok=True)
         syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
-        make_null(self.path / "null")
 
     def root(self) -> str:
         """The container's root as a path, for who has entered the keeper's namespaces."""
@@ -49,8 +47,7 @@ class Box:
         from runtime.volumes import anonymous
 
         root = os.path.realpath(rootfs)
-        if not container.privileged:
-            forbid_devices(root)
+        make_devices(f"{self.path}/dev", privileged=container.privileged)
         user = lookup(root, container.user)
         make_cwd(root, container.cwd)
         mounts = [*self._generated(container), *anonymous(container, directory, root), *container.mounts]
@@ -82,6 +79,7 @@ class Box:
         return Bundle(
             process, root, container.hostname, mounts, container.network, container.read_only, container.privileged,
             container.shm_size, cgroup=f"/lamella/{container.id}" if engine.cgroups else "",
+            devices=f"{self.path}/dev",
         )  # fmt: skip
 
 

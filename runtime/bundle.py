@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,9 +36,7 @@ class Place:
         try:
             yield bundle
         finally:
-            for entry in os.listdir(bundle):
-                os.unlink(bundle / entry)
-            bundle.rmdir()
+            _remove(bundle)
 
     def _mount(self) -> None:
         from core import syscalls
@@ -48,17 +45,24 @@ class Place:
             if not self._mounted:
                 self.path.mkdir(0o700, exist_ok=True)
                 syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
-                make_null(self.path / "null")
                 self._mounted = True
 
-    def open_null(self) -> int:
-        """A descriptor to read nothing from. Runtimes give stdin to the container's user: that must not be the host's node."""
-        return os.open(self.path / "null", os.O_RDONLY | os.O_CLOEXEC)
+
+def _remove(directory: Path) -> None:
+    for entry in list(os.scandir(directory)):
+        if entry.is_dir(follow_symlinks=False):
+            _remove(Path(entry.path))
+        else:
+            os.unlink(entry.path)
+    directory.rmdir()
 
 
-def make_null(path: Path) -> None:
-    """A null device of our own at `path`."""
-    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+def open_nothing() -> int:
+    """A descriptor that gives no byte, for stdin: a pipe nobody writes to. Runtimes give stdin to the container's user,
+    so it must not be the host's /dev/null."""
+    read, write = os.pipe()
+    os.close(write)
+    return read
 
 
 def generated(bundle: Path, step: Step) -> list[Mount]:

@@ -7,9 +7,10 @@ import signal
 from pathlib import Path
 
 from core.paths import clean
-from runtime.bundle import Place, generated, make_cwd, points
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points
 from runtime.capabilities import ALL, DEFAULT
 from runtime.jail import Jail, start
+from runtime.mounts import make_devices
 from runtime.spec import Bundle, Process
 from runtime.step import Step, step_name
 from runtime.streams import Output, hear
@@ -30,9 +31,12 @@ class ChrootSteps:
             make_cwd(root, step.cwd)
             mounts = [*generated(bundle, step), *step.mounts]
             process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
-            spec = Bundle(process, root, step.hostname, mounts, step.network, privileged=step.privileged).to_spec()
+            make_devices(f"{bundle}/dev", privileged=step.privileged)
+            spec = Bundle(
+                process, root, step.hostname, mounts, step.network, privileged=step.privileged, devices=f"{bundle}/dev"
+            ).to_spec()
             with Stubs(root).made(*points(mounts)):
-                return _heard(spec, self._place.open_null(), output)
+                return _heard(spec, open_nothing(), output)
 
 
 def _heard(spec: dict[str, object], nothing: int, output: Output) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from core.errors import Unsupported
 from core.locks import FileLock
 from runtime.box import Box
+from runtime.bundle import open_nothing
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.engine import Engine, StartFailed, classify
@@ -119,8 +120,8 @@ def _fork(command: list[str], box: Box, lock: FileLock) -> int:
     def become_conmon() -> int:
         for fd in (sync_write, start_read, lock.fileno()):
             os.set_inheritable(fd, True)
-        nothing, log = os.open(box.path / "null", os.O_RDWR), os.open(box.path / "conmon.log", os.O_WRONLY | os.O_CREAT)
-        os.dup2(nothing, 0)
+        log = os.open(box.path / "conmon.log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(open_nothing(), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir("/")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from core.errors import Integrity
+from core.value import Value, field
 from runtime.mounts import Mount
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Value):
     """`id` is 64 hex digits, `image` the image's ID, `image_name` what the user called it, `created` RFC 3339.
 
     `volumes` are container paths that get an anonymous directory each; `stop_timeout` is in seconds, None is the
@@ -63,9 +62,9 @@ class Container:
 
     def encode(self) -> bytes:
         """As JSON."""
-        data = {name: getattr(self, name) for name in self.__slots__}
+        data = dict(vars(self))
         data["labels"] = dict(self.labels)
-        data["mounts"] = [[getattr(mount, name) for name in Mount.__slots__] for mount in self.mounts]
+        data["mounts"] = [list(vars(mount).values()) for mount in self.mounts]
         return json.dumps(data, separators=(",", ":")).encode()
 
     @classmethod
@@ -73,7 +72,7 @@ class Container:
         """What `encode` gave. Raises Integrity, naming `where`."""
         try:
             data: dict[str, Any] = json.loads(raw)
-            values = {name: _frozen(data[name]) for name in cls.__slots__}
+            values = {name: _frozen(data[name]) for name in cls._fields}
             mounts = tuple(Mount(*map(_frozen, fields)) for fields in data["mounts"])
             return cls(**values | {"mounts": mounts})
         except (ValueError, KeyError, TypeError) as error:

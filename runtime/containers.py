@@ -15,19 +15,14 @@ from runtime.container import Container
 from runtime.status import Status, note_exited, read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from image.digest import DiffID
     from runtime.request import Request
     from snapshot.protocol import Snapshotter
     from store.images import Image
     from store.store import Store
 
-    # Called inside the catalog's transaction; and what gives the directories of layers, bottom first.
-    ImageFinder = Callable[[], Image]
-    LayerFinder = Callable[[Sequence[DiffID]], Sequence[str]]
+    ImageFinder = Callable[[], Image]  # called inside the catalog's transaction
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
 class NoSuchContainer(NotFound):
@@ -49,17 +44,15 @@ class Containers:
         """Where the container's files are."""
         return self._root / (container if isinstance(container, str) else container.id)
 
-    def create(
-        self, request: Request, find: ImageFinder, directories: LayerFinder, *, running: bool = False
-    ) -> tuple[Container, FileLock]:
+    def create(self, request: Request, find: ImageFinder, *, running: bool = False) -> tuple[Container, FileLock]:
         """A new container with its writable layer, and its lock, to be released or handed to a keeper.
 
         `find` looks the image up inside the transaction that holds it. Raises Conflict for a name that is taken.
         """
         id, lock = self._place()
         try:
-            container, image = self._hold(request, id, find, running)
-            self.snapshotter.prepare(id, directories(image.diff_ids))
+            container, layers = self._hold(request, id, find, running)
+            self.snapshotter.prepare(id, layers)
             self._write(container)
         except BaseException:
             self._discard(id)
@@ -76,7 +69,7 @@ class Containers:
                 lock.acquire()
                 return id, lock
 
-    def _hold(self, request: Request, id: str, find: ImageFinder, running: bool) -> tuple[Container, Image]:
+    def _hold(self, request: Request, id: str, find: ImageFinder, running: bool) -> tuple[Container, list[str]]:
         from runtime.request import merge
         from store.holds import Hold
 
@@ -86,7 +79,11 @@ class Containers:
             config = self.store.images.config(image.id)
             container = merge(request, id, name, str(image.id), config.config)
             self.store.holds.set(Hold("container", id, name, image.id, running))
-        return container, image
+            layers = self.store.layers.get_many(image.diff_ids)
+        missing = next((diff_id for diff_id in image.diff_ids if diff_id not in layers), None)
+        if missing:
+            raise NotFound(f"layer {missing} is not in the store", "pull or build the image again")
+        return container, [layers[diff_id].directory for diff_id in image.diff_ids]
 
     def _name(self, wanted: str) -> str:
         holders = {hold.name: hold.id for hold in self.store.holds.all() if hold.kind == "container"}
@@ -94,7 +91,7 @@ class Containers:
             from runtime.names import generate
 
             return generate(holders)
-        if not _NAME.fullmatch(wanted):
+        if not re.fullmatch(_NAME, wanted):
             raise InvalidInput(
                 f"Invalid container name ({wanted}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
                 "choose another --name",

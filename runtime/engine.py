@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import Unavailable
+from core.value import Value
 
 NOT_EXECUTABLE, NOT_FOUND, ENGINE_FAILED = 126, 127, 125
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Value):
     """An OCI runtime that was seen to start: `path` of its binary, `options` that go before the verb.
 
     `cgroups`: it keeps a cgroup for each container. `path` is empty for the embedded chroot backend.
@@ -56,16 +55,15 @@ def _message(line: bytes) -> str:
     return str(data.get("msg") or "") if data.get("level") in ("error", "fatal", None) else ""
 
 
-_NOT_FOUND = re.compile(r"executable file.*not found|no such file or directory", re.IGNORECASE)
-_DENIED = re.compile(r"permission denied|is a directory|operation not permitted|exec format error", re.IGNORECASE)
-_ABOUT_THE_COMMAND = re.compile(r"exec|executable", re.IGNORECASE)
+_NOT_FOUND = r"executable file.*not found|no such file or directory"
+_DENIED = r"permission denied|is a directory|operation not permitted|exec format error"
 
 
 def classify(message: str) -> StartFailed:
     """A runtime's own words → the exit code the user's shell expects."""
-    if _ABOUT_THE_COMMAND.search(message):
-        if _NOT_FOUND.search(message):
+    if "exec" in message.lower():
+        if re.search(_NOT_FOUND, message, re.IGNORECASE):
             return StartFailed(message, NOT_FOUND, "check the command's spelling, and that the image has it")
-        if _DENIED.search(message):
+        if re.search(_DENIED, message, re.IGNORECASE):
             return StartFailed(message, NOT_EXECUTABLE, "check that the file is executable, and for this machine")
     return StartFailed(message, ENGINE_FAILED)

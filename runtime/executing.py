@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.paths import clean
+from core.value import Value
 from runtime.box import Box, capabilities
+from runtime.bundle import open_nothing
 from runtime.capabilities import ALL
 from runtime.container import Container
 from runtime.containers import Containers
@@ -21,8 +22,7 @@ from runtime.streams import spawn, wait
 from runtime.user import lookup
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Value):
     """What to execute. Empty `cwd` and `user` mean the container's own."""
 
     args: tuple[str, ...]
@@ -62,9 +62,7 @@ def _run(words: list[str], name: str, command: Command, box: Box) -> int:
         from runtime.terminal import Console, run_on_terminal
 
         return run_on_terminal(words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open)
-    with open(box.path / "null", "rb") as nothing:
-        stdin = 0 if command.stdin_open else nothing.fileno()
-        return wait(spawn(words, stdin=stdin, own_group=False))
+    return wait(spawn(words, stdin=0 if command.stdin_open else open_nothing(), own_group=False))
 
 
 def _process(container: Container, command: Command, box: Box) -> Process:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from core.locks import FileLock
 from runtime.box import Box
+from runtime.bundle import open_nothing
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, Engine, failure
@@ -49,7 +49,7 @@ def _keep(containers: Containers, container: Container, engine_of: EngineChoice,
         box.mount()
         rootfs = stack.enter_context(containers.snapshotter.mounted(container.id, durable=not container.auto_remove))
         spec = box.fill(container, containers.directory(container), rootfs, engine)
-        stdin = 0 if container.stdin_open else os.open(box.path / "null", os.O_RDONLY | os.O_CLOEXEC)
+        stdin = 0 if container.stdin_open else open_nothing()
         if not engine.path:
             from runtime.jail import Jail, start
 

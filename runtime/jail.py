@@ -7,18 +7,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from core.value import Value, field
 from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND
 
 _FLAGS = {"nosuid": 2, "nodev": 4, "noexec": 8, "ro": 1, "strictatime": 1 << 24}
-_WORDS = {"bind", "rbind", "private", "rprivate", "rw"}
+_WORDS = {"bind", "rbind", "private", "rprivate", "rw", "remount"}
 
 
-@dataclass(frozen=True, slots=True)
-class Jail:
+class Jail(Value):
     """What to start, as the runtime spec words it (`spec` is a whole config.json)."""
 
     spec: dict[str, Any] = field(repr=False)
@@ -110,9 +109,6 @@ def _enter(jail: Jail, syscalls: Any) -> int:
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     root = spec["root"]["path"]
     syscalls.mount(root, root, flags=syscalls.MS_BIND | syscalls.MS_REC)
-    privileged = "maskedPaths" not in spec["linux"]
-    if not privileged:
-        syscalls.mount("none", root, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_NODEV)
     for mount in spec["mounts"]:
         _mount(root, mount, syscalls)
     _finish_dev(root)
@@ -121,8 +117,7 @@ def _enter(jail: Jail, syscalls: Any) -> int:
     for path in spec["linux"].get("maskedPaths", ()):
         _mask(root + path, syscalls)
     if spec["root"].get("readonly"):
-        flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | (0 if privileged else syscalls.MS_NODEV)
-        syscalls.mount("none", root, flags=flags)
+        syscalls.mount("none", root, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
     with contextlib.suppress(OSError):
         syscalls.set_hostname(spec["hostname"])
     os.chdir(root)
@@ -146,7 +141,8 @@ def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
         return
     if not os.path.lexists(target):
         _make_point(mount["source"], target)
-    syscalls.mount(mount["source"], target, flags=syscalls.MS_BIND | syscalls.MS_REC)
+    if "remount" not in options:
+        syscalls.mount(mount["source"], target, flags=syscalls.MS_BIND | syscalls.MS_REC)
     if flags:
         syscalls.mount("none", target, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | flags)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import stat
 from typing import Any, Literal
 
+from core.value import Value
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+
+class Mount(Value):
     """One mount at `target`, an absolute path in the container. `source` is a host path for a bind, empty for tmpfs.
 
     `options` are mount(8) words that go to the runtime as they are; `name` is the volume's, where it is one.
@@ -39,11 +41,11 @@ MASKED = (
 READ_ONLY = tuple(f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"))
 
 
-def standard(*, shm_size: int = 64 << 20, privileged: bool = False) -> list[dict[str, Any]]:
-    """/proc, /dev and /sys as Docker lays them out.
+def standard(devices: str, *, shm_size: int = 64 << 20, privileged: bool = False) -> list[dict[str, Any]]:
+    """/proc, /dev and /sys as Docker lays them out; `devices` is where `make_devices` has put the nodes.
 
-    Device nodes work only where the host's own are bound in: /dev and the root are mounted `nodev`, so that a
-    container that makes a node cannot open it, without any help from a device cgroup.
+    /dev is mounted `nodev`, as the root is: a container that makes a node cannot open it, without any help from a device
+    cgroup. The nodes that work are bound in.
     """
     quiet = ["nosuid", "noexec", "nodev"]
     sys_mode = [] if privileged else ["ro"]
@@ -57,8 +59,23 @@ def standard(*, shm_size: int = 64 << 20, privileged: bool = False) -> list[dict
         _mount("/dev/mqueue", "mqueue", "mqueue", *quiet),
         _mount("/dev/shm", "tmpfs", "shm", *quiet, "mode=1777", f"size={shm_size}"),
     ]
-    devices = _host_devices() if privileged else DEVICES
-    return mounts + [_mount(f"/dev/{name}", "bind", f"/dev/{name}", "bind", "nosuid", "noexec") for name in devices]
+    names = _host_devices() if privileged else DEVICES
+    return mounts + [_mount(f"/dev/{name}", "bind", f"{devices}/{name}", "bind", "nosuid", "noexec") for name in names]
+
+
+def make_devices(devices: str, *, privileged: bool = False) -> None:
+    """Make the directory `devices`, with nodes of the container's own: its owner and its root may change their modes and
+    owners, as some runtimes do too, and the host's must not follow."""
+    os.mkdir(devices, 0o755)
+    umask = os.umask(0)
+    try:
+        for name in _host_devices() if privileged else DEVICES:
+            status = os.stat(f"/dev/{name}")
+            os.mknod(f"{devices}/{name}", status.st_mode, status.st_rdev)
+            if status.st_gid:
+                os.chown(f"{devices}/{name}", status.st_uid, status.st_gid)
+    finally:
+        os.umask(umask)
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
@@ -67,9 +84,6 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str,
 
 def _host_devices() -> list[str]:
     """Every device node straight below the host's /dev: what `--privileged` promises."""
-    import os
-    import stat
-
     found = []
     for entry in os.scandir("/dev"):
         mode = entry.stat(follow_symlinks=False).st_mode

@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 
 from core.paths import clean
-from runtime.bundle import Place, generated, make_cwd, points
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points
 from runtime.capabilities import ALL, DEFAULT
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
-from runtime.mounts import Mount
-from runtime.rootfs import without_devices
+from runtime.mounts import Mount, make_devices
 from runtime.spec import Bundle, Process
 from runtime.step import Step, step_name
 from runtime.streams import Output, hear, spawn, wait
@@ -28,18 +27,22 @@ class OciSteps:
 
     def run(self, rootfs: Path, step: Step, output: Output) -> int:
         name, root = step_name(), os.path.realpath(rootfs)
-        with self._place.bundle(name) as bundle, without_devices(root):
+        with self._place.bundle(name) as bundle:
+            make_devices(f"{bundle}/dev", privileged=step.privileged)
             user = lookup(root, step.user)
             make_cwd(root, step.cwd)
             mounts = [*generated(bundle, step), *step.mounts]
             with Stubs(root).made(*points(mounts)):
-                (bundle / "config.json").write_bytes(self._config(name, root, step, user, mounts))
+                (bundle / "config.json").write_bytes(self._config(name, bundle, root, step, user, mounts))
                 return self._start(name, bundle, output)
 
-    def _config(self, name: str, root: str, step: Step, user: User, mounts: list[Mount]) -> bytes:
+    def _config(self, name: str, place: Path, root: str, step: Step, user: User, mounts: list[Mount]) -> bytes:
         process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
         cgroup = f"/lamella-{name}" if self._engine.cgroups else ""
-        bundle = Bundle(process, root, step.hostname, mounts, step.network, privileged=step.privileged, cgroup=cgroup)
+        bundle = Bundle(
+            process, root, step.hostname, mounts, step.network, privileged=step.privileged, cgroup=cgroup,
+            devices=f"{place}/dev",
+        )  # fmt: skip
         return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
 
     def _start(self, name: str, bundle: Path, output: Output) -> int:
@@ -49,7 +52,7 @@ class OciSteps:
             wait(spawn(self._engine.command(state, bundle / "abort", "delete", "--force", name), silent=True))
 
         command = self._engine.command(state, log, "run", "--bundle", str(bundle), name)
-        nothing = self._place.open_null()
+        nothing = open_nothing()
         try:
             code = hear(lambda out, err: spawn(command, stdin=nothing, stdout=out, stderr=err), output, abort)
         finally:

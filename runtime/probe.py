@@ -114,11 +114,13 @@ def _write_config(engine: Engine, bundle: Path) -> None:
 def _tiny_root(state: Path) -> Iterator[Path]:
     """A bundle whose root is the host's own programs, bound read-only on a private tmpfs."""
     from core import syscalls
+    from runtime.mounts import make_devices
 
     bundle = state / f"probe-{os.urandom(4).hex()}"  # no pid: every contained process is number 1
     bundle.mkdir(0o700)
-    syscalls.mount("tmpfs", bundle, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0700")
+    syscalls.mount("tmpfs", bundle, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
     try:
+        make_devices(str(bundle / "dev"))
         root = bundle / "root"
         for name in ("proc", "dev", "sys"):
             (root / name).mkdir(parents=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from core.clock import now
 from core.errors import InvalidInput
+from core.value import Value, field
 from image.config import ContainerConfig
 from runtime.container import Container
 from runtime.mounts import Mount
 from runtime.spec import PATH
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Value):
     """The flags of `run` and `create` as values. None and empty mean: as the image has it."""
 
     image_name: str

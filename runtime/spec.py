@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from core.value import Value
 from runtime.mounts import MASKED, READ_ONLY, Mount, standard
 from runtime.user import User
 
@@ -13,8 +13,7 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERSION = "1.0.2"
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Value):
     """What runs, as whom and where. `env` is `NAME=value`; PATH and HOME are added where missing."""
 
     args: Sequence[str]
@@ -45,9 +44,12 @@ class Process:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A container as a runtime starts it: everything in config.json. `rootfs` is a mounted directory on the host."""
+class Bundle(Value):
+    """A container as a runtime starts it: everything in config.json.
+
+    `rootfs` and `devices` (see `make_devices`) are directories on the host. Without a `cgroup` that keeps devices away,
+    the root is mounted `nodev`.
+    """
 
     process: Process
     rootfs: str
@@ -59,6 +61,7 @@ class Bundle:
     shm_size: int = 64 << 20
     annotations: tuple[tuple[str, str], ...] = ()
     cgroup: str = ""
+    devices: str = ""
 
     def to_spec(self) -> dict[str, Any]:
         """The whole config.json."""
@@ -68,7 +71,9 @@ class Bundle:
             linux |= {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}
         if self.cgroup:
             linux |= {"cgroupsPath": self.cgroup, "resources": {"devices": device_rules(self.privileged)}}
-        mounts = standard(shm_size=self.shm_size, privileged=self.privileged)
+        mounts = standard(self.devices, shm_size=self.shm_size, privileged=self.privileged)
+        if not self.cgroup and not self.privileged:
+            mounts.insert(0, nodev_root(self.rootfs))
         spec: dict[str, Any] = {
             "ociVersion": VERSION,
             "process": self.process.to_spec(),
@@ -80,6 +85,11 @@ class Bundle:
         if self.annotations:
             spec["annotations"] = dict(self.annotations)
         return spec
+
+
+def nodev_root(rootfs: str) -> dict[str, Any]:
+    """The root has no mount of its own in the spec, and runtimes drop the flags it had: it is remounted by another name."""
+    return {"destination": "/.", "type": "bind", "source": rootfs, "options": ["bind", "remount", "nodev"]}
 
 
 def overlaid(mounts: Iterable[dict[str, Any]], own: Iterable[Mount]) -> list[dict[str, Any]]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from core.progress import Progress
+from core.value import Value
 from runtime.mounts import Mount
 from runtime.streams import Output
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Value):
     """What a RUN executes. `env` is `NAME=value`, `cwd` is created when missing, `user` as in `USER`.
 
     `add_hosts` are `name:address`; `mounts` are absolute in the container.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from core.paths import resolve_in
+from core.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Value):
     """One name that was made: a directory or an empty file."""
 
     path: str

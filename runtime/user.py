@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from core.errors import NotFound
+from core.value import Value
 
 MAX_FILE = 4 << 20  # bytes read of either file: nobody vouches for an image's content
 MAX_ID = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Value):
     """Numbers for the kernel, and the home directory for $HOME."""
 
     uid: int

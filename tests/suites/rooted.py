@@ -20,6 +20,7 @@ def publish_root(store_root: Path, rootfs: Path, name: str, config: ContainerCon
     with Store.open(store_root) as store:
         directory = store.layer_path(short_name())
         shutil.copytree(rootfs, directory, symlinks=True)
+        directory.chmod(0o755)
         packed = pack(directory)
         layer = store.layers.add(Layer(packed.diff_id, directory.name, packed.size, "packed", PACK_VERSION, None))
         if layer.directory != directory.name:
