@@ -57,9 +57,7 @@ class Workshop:
 
 def on_exit(settings: Settings, container: Container) -> list[str]:
     """The command that conmon executes when `container` has ended: lamella again, from wherever it was loaded."""
-    import lamella
-
-    top = str(Path(lamella.__file__).parent.parent)
+    top = str(Path(__file__).parent.parent)
     program = f"import sys; sys.path[:0] = [{top!r}]; from lamella.__main__ import main; sys.exit(main())"
     flags = ["--root", str(settings.root), *([] if settings.sync else ["--no-sync"])]
     return [sys.executable, "-c", program, *flags, "container", "cleanup", container.id]

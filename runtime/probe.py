@@ -36,7 +36,8 @@ def choose(state: Path) -> Engine:
         if data["present"] == present:
             return _decode(data["engine"])
     engine = _race(state, {name: path for name, path, _ in present})
-    _remember(remembered, present, engine)
+    if engine.path or not present:  # that nothing starts may have a cause that passes
+        _remember(remembered, present, engine)
     return engine
 
 
@@ -104,9 +105,11 @@ def _write_config(engine: Engine, bundle: Path) -> None:
     from runtime.spec import Bundle, Process
     from runtime.user import User
 
-    process = Process(("/bin/true",), (), "/", User(0, 0, (), "/"), ())
+    # Without a device cgroup the root's `nodev` is the wall to the host's disks: it must really be there.
+    args = ("/bin/true",) if engine.cgroups else ("grep", "-Eq", "^[^ ]+ / [^ ]+ [^ ]*nodev", "/proc/self/mounts")
+    process = Process(args, (), "/", User(0, 0, (), "/"), ())
     cgroup = f"/lamella-probe-{os.urandom(4).hex()}" if engine.cgroups else ""
-    spec = Bundle(process, str(bundle / "root"), "probe", cgroup=cgroup).to_spec()
+    spec = Bundle(process, str(bundle / "root"), "probe", cgroup=cgroup, devices=str(bundle / "dev")).to_spec()
     (bundle / "config.json").write_text(json.dumps(spec))
 
 
