@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ def serve(settings: Settings, listen: str, data: Path | None, workers: int, allo
         )
     place = (data or settings.root / "registry").absolute()
     run(ServerSettings(address, place, workers, settings.sync), lambda ready: _say_ready(ready, place))
+    # Everything is closed. granian's threads may still be ending: they must not meet an interpreter being taken down.
+    os._exit(0)
 
 
 def _say_ready(address: Address, data: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from dataclasses import dataclass
 from typing import Self
 
 from core.errors import Conflict, InvalidInput, Unavailable
 
 DEFAULT_PORT = 5000
+START_SECONDS = 30.0
 HINT = "write it as HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000"
 
 
@@ -66,3 +68,15 @@ def _numeric(host: str, text: str) -> str:
         raise InvalidInput(f"cannot find the host in {text!r}: {error}", HINT) from error
     # `localhost` means 127.0.0.1 here, whichever the resolver names first: that is what clients fall back to
     return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
+
+
+def answering(address: Address, seconds: float = START_SECONDS) -> bool:
+    """Wait until somebody accepts connections at `address`; False after `seconds` without."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((address.host, address.port), timeout=1).close()
+            return True
+        except OSError:
+            time.sleep(0.005)
+    return False

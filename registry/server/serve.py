@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import resource
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from core.errors import LamellaError, Unavailable
+from core.errors import Unavailable
 from core.files import make_directories
 from registry.server.app import App
-from registry.server.listen import Address
+from registry.server.listen import Address, answering
 from registry.server.metadata.sqlite import SqliteMetadata
 from registry.server.registry import Registry
 from registry.server.storage.disk import DiskRegistryBlobs
@@ -27,10 +25,7 @@ log = logging.getLogger("lamella.registry")
 Ready = Callable[[Address], None]
 
 CONNECTIONS = 4096
-START_SECONDS = 30.0
 GRACE_SECONDS = 1.0
-YOUNG_SECONDS = 5.0
-YOUNG_DEATHS = 3
 UPLOADS_EXPIRE_SECONDS = 7 * 24 * 3600.0
 HOUSEKEEPING_SECONDS = 3600.0
 
@@ -64,7 +59,14 @@ def serve(settings: ServerSettings, ready: Ready) -> None:
     if settings.workers <= 1:
         asyncio.run(_work(settings, ready))
     else:
-        _supervise(settings, ready)
+        from registry.server.workers import supervise  # ctypes, which one process alone does not need
+
+        supervise(settings.workers, lambda: asyncio.run(_work(settings, None)), lambda: _ready(settings, ready))
+
+
+def _ready(settings: ServerSettings, ready: Ready) -> None:
+    if answering(settings.listen):
+        ready(settings.listen)
 
 
 def _open(settings: ServerSettings) -> Registry:
@@ -91,7 +93,7 @@ async def _work(settings: ServerSettings, ready: Ready | None) -> None:
         loop.add_signal_handler(number, told.set)
     beside = [loop.create_task(_keep_house(registry))]
     if ready is not None:
-        beside.append(loop.create_task(_announce(settings.listen, ready)))
+        beside.append(loop.create_task(_announce(registry, settings.listen, ready)))
     gc.freeze()
     try:
         await _until(told, server, app)
@@ -117,15 +119,9 @@ async def _until(told: asyncio.Event, server: Server, app: App) -> None:
         raise Unavailable("the server ended by itself", "its log says why")
 
 
-async def _announce(address: Address, ready: Ready) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(address.host, address.port)
-            writer.close()
-            ready(address)
-            return
-        await asyncio.sleep(0.005)
+async def _announce(registry: Registry, address: Address, ready: Ready) -> None:
+    if await registry.do(answering, address):
+        ready(address)
 
 
 async def _keep_house(registry: Registry) -> None:
@@ -143,70 +139,3 @@ def _raise_file_limit() -> None:
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-class _Stop(BaseException):
-    """SIGTERM or SIGINT came to the parent."""
-
-
-def _supervise(settings: ServerSettings, ready: Ready) -> None:
-    """Keep `workers` processes running. They share the port; each dies with this one, even when that is killed."""
-
-    def stop(number: int, frame: object) -> None:
-        raise _Stop
-
-    children: dict[int, float] = {}
-    young = 0
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        for _ in range(settings.workers):
-            children[_fork(settings)] = time.monotonic()
-        asyncio.run(_announce(settings.listen, ready))
-        while True:
-            pid, status = os.wait()
-            young = young + 1 if time.monotonic() - children.pop(pid, 0.0) < YOUNG_SECONDS else 0
-            if young > YOUNG_DEATHS:
-                raise Unavailable(
-                    f"the registry's workers end as soon as they start (status {status})", "its log says why"
-                )
-            log.error("worker %d ended (status %d): starting another", pid, status)
-            children[_fork(settings)] = time.monotonic()
-    except _Stop:
-        return
-    finally:
-        _end(children)
-
-
-def _end(children: dict[int, float]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    for pid in children:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    for pid in children:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-
-
-def _fork(settings: ServerSettings) -> int:
-    from core import syscalls
-
-    parent = os.getpid()
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        syscalls.die_with_parent(signal.SIGKILL)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        if os.getppid() == parent:
-            asyncio.run(_work(settings, None))
-        code = 0
-    except LamellaError as error:
-        log.error("%s", error.message)
-    except BaseException:
-        log.exception("a worker failed")
-    finally:
-        os._exit(code)

@@ -17,7 +17,7 @@ from registry.server.storage.protocol import Upload, UploadBusy
 
 BATCH_BYTES = 1 << 20
 BATCH_PIECES = 256
-BUSY_SECONDS = 5.0
+BUSY_SECONDS = 2.0
 ALGORITHMS = ("sha256", "sha512")
 
 
