@@ -68,6 +68,8 @@ def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None
         journal.wait()
         journal.enter()
         image = export(request, tools.store, target, made, epoch)
+        names = [f"naming to {reference}" for reference in request.tags]
+        task.output("stdout", "\n".join([f"writing image {image.id}", *names, ""]).encode())
         task.finish()
         if solver.used:
             tools.store.records.touch(solver.used)

@@ -37,7 +37,7 @@ class LocalFirst:
         return self._pull(reference, platform)
 
     def _pull(self, reference: Reference, platform: Platform) -> Image:
-        from cli.client import open_client
+        from cli.wiring import open_client
 
         client = open_client(self._settings, self._progress)
         try:

@@ -37,7 +37,8 @@ class Built(NamedTuple):
 
     def printed(self) -> list[str]:
         """What the RUN steps wrote, without numbers and times."""
-        return [line.split(" ", 2)[2] for line in self.said.splitlines() if _is_output(line)]
+        written = [line.split(" ", 2)[2] for line in self.said.splitlines() if _is_output(line)]
+        return [line for line in written if not line.startswith(("writing image ", "naming to "))]
 
 
 def _is_output(line: str) -> bool:

@@ -27,10 +27,6 @@ def context(tmp_path: Path) -> Path:
     return directory
 
 
-def tags(lamella, name: str) -> str:
-    return lamella("build", "-q", "-", input=f"FROM {name}\n", check=False).stdout
-
-
 def test_quiet_prints_the_id_and_nothing_else(lamella, base, context, tmp_path):
     done = lamella("build", "-q", "--iidfile", tmp_path / "iid", context)
     assert done.stderr == "" and done.stdout == (tmp_path / "iid").read_text() + "\n"
@@ -51,7 +47,8 @@ def test_progress_can_be_json(lamella, base, context):
 
 def test_a_build_can_have_several_names(lamella, base, context):
     lamella("build", "-q", "-t", "one", "-t", "localhost:5000/two:2.0", context)
-    assert tags(lamella, "one") == tags(lamella, "localhost:5000/two:2.0") != ""
+    ids = {lamella("build", "-q", "-", input=f"FROM {name}\n").stdout for name in ("one", "localhost:5000/two:2.0")}
+    assert len(ids) == 1
 
 
 @pytest.mark.parametrize("name", ["UPPER", "a:b:c", "x@sha256:" + "0" * 64, ""])
@@ -197,3 +194,14 @@ def test_an_interrupted_build_leaves_nothing_and_keeps_what_was_done(
     (context / "Dockerfile").write_text("FROM bb\nRUN echo first >/first\nRUN cat /first\n")
     said = lamella("build", context).stderr
     assert " first\n" in said and (number == signal.SIGKILL or "#3 CACHED" in said)
+
+
+def test_a_base_that_is_not_here_is_pulled(lamella, base, context, registry):
+    name = f"{registry}/team/base:1"
+    lamella("tag", "bb", name)
+    lamella("push", "-q", name)
+    lamella("rmi", "-f", "bb", name)
+    (context / "Dockerfile").write_text(f"FROM {name}\nRUN echo pulled\n")
+    assert "pulled" in lamella("build", context).stderr
+    done = lamella("build", "-q", "-", input=f"FROM {registry}/team/nope\n", check=False)
+    assert done.returncode == 1 and "-:1:" in done.stderr and "nope" in done.stderr
