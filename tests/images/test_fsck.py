@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from image.digest import DiffID
+from image.descriptor import Descriptor
+from image.digest import DiffID, Digest
+from image.media_types import OCI_INDEX
+from image.reference import Reference
 from images.filters import Filters
 from images.fsck import fsck
 from images.prune import prune
@@ -15,6 +18,7 @@ from images.remove import remove
 from snapshot.layers import Layers
 from store.holds import Hold
 from store.images import Image
+from store.layers import Layer
 from store.store import Store
 
 Make = Callable[..., Image]
@@ -62,11 +66,6 @@ def test_a_missing_layer_directory_is_damage(store: Store, layers: Layers, make:
 
 
 def test_a_target_that_is_gone_names_its_tag(store: Store, layers: Layers, make: Make) -> None:
-    from image.descriptor import Descriptor
-    from image.digest import Digest
-    from image.media_types import OCI_INDEX
-    from image.reference import Reference
-
     image, index = make("app"), Digest.of(b"an index")
     store.tags.set(Reference.parse("multi:1"), image.id, Descriptor(OCI_INDEX, index, 8))
     assert damages(store, layers) == [("manifest", index, ("multi:1",))]
@@ -109,13 +108,42 @@ def test_damage_that_nobody_needs_is_only_a_leftover(store: Store, layers: Layer
     assert not report.damages and report.leftovers
 
 
-@pytest.mark.parametrize("column", ["diff_ids"])
-def test_a_catalog_that_contradicts_the_config_is_damage(store: Store, layers: Layers, make: Make, column: str) -> None:
+def test_an_image_that_is_removed_meanwhile_is_no_damage(
+    store: Store, layers: Layers, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("second")
+    make("first")
+    read = store.blobs.read
+
+    def slow_read(digest: Digest, limit: int) -> bytes:
+        if store.tags.get(Reference.parse("first:latest")):
+            remove(store, "first")
+            prune(store, Filters({}))
+        return read(digest, limit)
+
+    def slow_verify(layer: Layer) -> None:
+        if store.tags.get(Reference.parse("second:latest")):
+            remove(store, "second")
+            prune(store, Filters({}))
+        layers.verify(layer)
+
+    monkeypatch.setattr(store.blobs, "read", slow_read)
+    assert fsck(store, slow_verify).damages == [] and store.images.count() == 0
+
+
+def test_a_catalog_that_contradicts_the_config_is_damage(store: Store, layers: Layers, make: Make) -> None:
     image = make("app")
     with store.transaction() as connection:
-        connection.execute(f"UPDATE images SET {column} = ? WHERE id = ?", (str(DiffID.of(b"other")), image.id))
-    kinds = [kind for kind, _, _ in damages(store, layers)]
-    assert "config" in kinds
+        connection.execute("UPDATE images SET diff_ids = ? WHERE id = ?", (str(DiffID.of(b"other")), image.id))
+    assert ("config", image.id, ("app:latest",)) in damages(store, layers)
+
+
+def test_a_manifest_of_another_image_is_damage(store: Store, layers: Layers, make: Make) -> None:
+    image, other = make("app"), make("other")
+    with store.transaction() as connection:
+        connection.execute("UPDATE images SET manifest_digest = ? WHERE id = ?", (other.manifest.digest, image.id))
+    [damage] = fsck(store, layers.verify).damages
+    assert (damage.kind, damage.needed_by) == ("manifest", ("app:latest",)) and "not the manifest" in damage.reason
 
 
 def spoil(path: Path) -> None:

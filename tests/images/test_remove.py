@@ -9,6 +9,7 @@ import pytest
 from image.digest import chain_id
 from images.remove import free, remove
 from images.rules import RemovalConflict
+from images.tagging import tag
 from store.holds import Hold
 from store.images import Image
 from store.store import Store
@@ -69,6 +70,19 @@ def test_an_id_of_an_image_with_several_names_must_be_forced(store: Store, make:
     assert did(store, short, force=True) == ["untagged app:1", "untagged b:1", f"deleted {image.id}"]
 
 
+def test_a_digest_of_another_repository_counts_as_a_name(store: Store, make: Make, digest: Digests) -> None:
+    image = make("app", digests=[f"r.io/other@{digest('m')}"])
+    with pytest.raises(RemovalConflict, match="multiple repositories"):
+        remove(store, image.id.hex)
+
+
+def test_the_beginning_of_the_id_is_an_id_even_where_it_is_a_name_too(store: Store, make: Make) -> None:
+    image = make("app")
+    tag(store, "app", image.id.hex[:8])
+    with pytest.raises(RemovalConflict, match="multiple repositories"):
+        remove(store, image.id.hex[:8])
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_the_last_name_of_an_image_in_use_must_be_forced(store: Store, make: Make, running: bool) -> None:
     image = make("app")
@@ -83,8 +97,8 @@ def test_the_last_name_of_an_image_in_use_must_be_forced(store: Store, make: Mak
 
 
 def test_another_name_of_an_image_in_use_goes(store: Store, make: Make) -> None:
-    use(store, make("app", "b"), running=True)
-    assert did(store, "b") == ["untagged b:latest"]
+    use(store, make("app", "other"), running=True)
+    assert did(store, "other") == ["untagged other:latest"]
 
 
 def test_by_force_a_running_containers_image_loses_its_name_and_stays(store: Store, make: Make) -> None:
@@ -126,9 +140,9 @@ def test_nameless_parents_go_with_their_last_child(store: Store, make: Make) -> 
 def test_parents_with_a_name_or_a_container_stay(store: Store, make: Make) -> None:
     named, held = make("named"), make()
     use(store, held, running=False)
-    make("a", parent=named)
-    make("b", parent=held)
-    assert len(did(store, "a")) == 2 and len(did(store, "b")) == 2
+    make("one", parent=named)
+    make("two", parent=held)
+    assert len(did(store, "one")) == 2 and len(did(store, "two")) == 2
     assert store.images.get(named.id) and store.images.get(held.id)
 
 

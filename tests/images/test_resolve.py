@@ -8,7 +8,9 @@ import pytest
 
 from core.errors import InvalidInput, NotFound
 from image.config import ImageConfig
-from image.digest import DiffID
+from image.descriptor import Descriptor
+from image.digest import DiffID, Digest
+from image.media_types import OCI_INDEX
 from image.platform import host_platform
 from image.reference import Reference
 from images.publish import publish
@@ -68,6 +70,18 @@ def test_a_tag_moves_and_the_image_it_left_dangles(store: Store, make: Make) -> 
     tag(store, "new", "app")
     assert resolve(store, "app").id == new.id
     assert [image.id for image in store.images.dangling()] == [old.id]
+
+
+def test_another_name_of_an_index_is_a_name_of_the_index(
+    store: Store, make: Make, digest: Callable[[str], str]
+) -> None:
+    image = make("app")
+    index = Descriptor(OCI_INDEX, Digest.parse(digest("an index")), 8)
+    store.tags.set(Reference.parse("multi:1"), image.id, index)
+    tag(store, "multi:1", "copy:1")
+    tag(store, image.id, "plain:1")
+    targets = [store.tags.get(Reference.parse(name)) for name in ("copy:1", "plain:1")]
+    assert [found.target for found in targets if found] == [index, image.manifest]
 
 
 def test_a_name_with_a_digest_cannot_be_given(store: Store, make: Make, digest: Callable[[str], str]) -> None:
