@@ -45,6 +45,10 @@ def test_images_and_containers_are_completed(store: Store, make: Make) -> None:
     assert completed(store, "lamella inspect ap") == ["apache", "app", "app:1"]
 
 
+def test_an_unknown_command_completes_to_nothing(store: Store) -> None:
+    assert completed(store, "lamella rmx a") == []
+
+
 def test_pressing_tab_makes_no_store(tmp_path: Path) -> None:
     from click.shell_completion import ShellComplete
 
