@@ -24,7 +24,7 @@ def sha256(data: bytes) -> str:
 class Faulty:
     """`blobs` and `manifests` by path. The lists of faults are used up one by one, oldest first.
 
-    `cut_downloads`: send only so many bytes of a blob and hang up. `cut_uploads`: take only so many bytes and hang up.
+    `cut_downloads`: send only so many bytes of a large blob and hang up. `cut_uploads`: take only so many bytes and hang up.
     `alter`: what a blob's bytes become on their way out. `ranges` off: Range is not heeded.
     """
 
@@ -71,7 +71,7 @@ class Faulty:
         wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
         start = int(wanted[1]) if wanted and self.ranges else 0
         headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if wanted and self.ranges else {}
-        if not self.cut_downloads:
+        if not self.cut_downloads or len(data) < 1000:
             return (206 if headers else 200), headers, data[start:]
         handler.send_response(206 if headers else 200)
         for key, value in {**headers, "Content-Length": str(len(data) - start)}.items():

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from image.digest import Digest
 from image.reference import Reference
 from registry.client.client import Client
 from registry.client.errors import Denied, Misbehaved
+from registry.client.sources import Bytes
 from registry.client.transport import Body, Request, drain
+from registry.client.upload import Target
 from tests.registry.client.servers import Answer, Scripted, Serve, TokenServer, as_json, error, quick_settings
 
 ANN = base64.b64encode(b"ann:secret").decode()
@@ -95,9 +98,6 @@ def test_a_token_is_fetched_once_for_each_scope(guarded: Scripted, token_server:
 
 
 def test_a_mount_asks_for_both_repositories_at_once(guarded: Scripted, token_server: TokenServer, config: Path) -> None:
-    from image.digest import Digest
-    from registry.client.upload import Target
-
     with known_as_ann(config, guarded) as client:
         Target(client._remote(guarded.address, client._patience()).repository("a/b")).mount(Digest.of(b""), "c/d")
     assert token_server.asked == ["repository:a/b:pull,push repository:c/d:pull"]
@@ -161,6 +161,20 @@ def test_nobody_else_sees_our_credentials(serve: Serve, config: Path) -> None:
         assert client.tags(ref(registry, "a")) == ["far"]
     assert "authorization" in registry.requests[-1][2]
     assert "authorization" not in elsewhere.requests[0][2]
+
+
+def test_an_upload_on_another_host_goes_there_without_our_credentials(serve: Serve, config: Path) -> None:
+    storage = serve(lambda handler, body: (201, {}, b""))
+
+    def answer(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> Answer:
+        if handler.headers.get("Authorization") != f"Basic {ANN}":
+            return error(401, "UNAUTHORIZED", WWW_Authenticate="Basic realm=x")
+        return 202, {"Location": f"{storage.url}/session"}, b""
+
+    registry = serve(answer)
+    with known_as_ann(config, registry) as client:
+        Target(client._remote(registry.address, client._patience()).repository("a")).upload(Bytes(b"data"))
+    assert [(method, "authorization" in headers) for method, _, headers in storage.requests] == [("PUT", False)]
 
 
 def test_a_host_we_were_sent_to_cannot_ask_for_our_credentials(serve: Serve, config: Path) -> None:

@@ -78,6 +78,10 @@ def test_a_download_that_never_gets_on_is_given_up(pushed: str, faulty: Faulty, 
     [
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), Integrity),
         (lambda data: bytes(len(data)), Integrity),
+        (
+            lambda data: data[:9] + bytes([data[9] ^ 1]) + data[10:],
+            WrongBytes,
+        ),  # gzip's OS byte: the content is the same
         (lambda data: data + b"x", WrongBytes),
         (lambda data: data[: len(data) // 2], WrongBytes),
         (lambda data: b"", WrongBytes),
@@ -170,9 +174,12 @@ def test_an_upload_goes_on_where_it_was_cut(
 ) -> None:
     name = f"{address}/team/app:1"
     shelf.image(name, {"noise": NOISE})
-    faulty.cut_uploads = [1, 700_000, 100_000, 300_000]
+    faulty.cut_uploads = [700_000, 100_000, 300_000]
     shelf.push(client, name)
     assert faulty.cut_uploads == []
+    assert (
+        sum(line.startswith("POST") for line in faulty.asked) == 2
+    )  # the layer and the config, nothing from the start
     assert other.file(other.pull(client, name).image, "noise") == NOISE
 
 
@@ -295,7 +302,7 @@ def test_a_connection_lost_before_the_last_answer_is_no_failure(
 
     def answer(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> Answer | None:
         found = faulty.answer(handler, body)
-        if handler.command == "PUT" and not lost:
+        if handler.command == "PUT" and not body and not lost:
             lost.append(handler.path)
             return hang_up(handler)
         return found
@@ -346,3 +353,34 @@ def test_nothing_of_the_network_is_loaded_before_it_is_touched() -> None:
         "print([m for m in ('requests', 'urllib3', 'ssl', 'cryptography') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT).stdout == "[]\n"
+
+
+def test_the_right_bytes_with_more_behind_them_are_wrong(
+    pushed: str, faulty: Faulty, serve: Serve, other: Shelf, client: Client
+) -> None:
+    def answer(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> Answer | None:
+        data = faulty.blobs.get(handler.path.rpartition("/")[2], b"")
+        if len(data) < 1000:
+            return faulty.answer(handler, body)
+        handler.send_response(200)  # no Content-Length: the body ends with the connection
+        handler.end_headers()
+        handler.wfile.write(data + b"x")
+        return hang_up(handler)
+
+    with pytest.raises(WrongBytes, match="longer than"):
+        other.pull(client, pushed.replace(pushed.partition("/")[0], serve(answer).address))
+    assert nothing_named(other)
+
+
+def test_another_range_than_was_asked_for_is_refused(
+    pushed: str, faulty: Faulty, serve: Serve, other: Shelf, client: Client
+) -> None:
+    def answer(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> Answer | None:
+        found = faulty.answer(handler, body)
+        if found and "Content-Range" in found[1]:
+            found[1]["Content-Range"] = found[1]["Content-Range"].replace("bytes ", "bytes 1")
+        return found
+
+    faulty.cut_downloads = [1_000_000]
+    with pytest.raises(WrongBytes, match="another range"):
+        other.pull(client, pushed.replace(pushed.partition("/")[0], serve(answer).address))
