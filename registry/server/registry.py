@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from registry.server.metadata.protocol import MetadataStore
 from registry.server.storage.protocol import RegistryBlobs
@@ -24,8 +25,12 @@ class Registry:
         self.threads = ThreadPoolExecutor(THREADS, "registry")
 
     async def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in a thread. It is done to its end even where the caller is cancelled meanwhile."""
-        return await asyncio.shield(self.start(work, *args, **kwargs))
+        """Run `work` in a thread, and wait for its end even when cancelled: nobody may close what it still uses."""
+        future = self.start(work, *args, **kwargs)
+        try:
+            return await asyncio.shield(future)
+        finally:
+            await finished(future)
 
     def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Begin `work` in a thread; its future."""
@@ -36,3 +41,10 @@ class Registry:
         """Finish what was begun, then let go of files. Harmless to repeat."""
         self.threads.shutdown(wait=True, cancel_futures=True)
         self.metadata.close()
+
+
+async def finished(future: asyncio.Future[Any]) -> None:
+    """Wait until `future` is done, however often the caller is cancelled meanwhile; its result is not looked at."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({future})

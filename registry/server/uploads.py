@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from core.errors import Integrity
 from image.digest import Digest
@@ -11,7 +10,7 @@ from registry.protocol import DIGEST_HEADER, UPLOAD_HEADER, Code, blob_path, is_
 from registry.server.answers import Answer
 from registry.server.errors import ApiError, Headers
 from registry.server.ranges import announced
-from registry.server.registry import Registry
+from registry.server.registry import Registry, finished
 from registry.server.request import Request
 from registry.server.storage.protocol import Upload, UploadBusy
 
@@ -136,18 +135,13 @@ async def _receive(registry: Registry, request: Request, upload: Upload, limit: 
     finally:
         # whatever ended the loop, nobody may still be writing when the upload is let go
         if pending is not None:
-            await _settled(pending)
+            await finished(pending)
     if pending is not None:
         pending.result()
     if batch:
         await registry.do(upload.append, batch)
     if announced_length is not None and count != announced_length:
         raise ApiError(400, Code.SIZE_INVALID, f"{count} bytes came where {announced_length} were announced")
-
-
-async def _settled(future: asyncio.Future[None]) -> None:
-    with contextlib.suppress(Exception):
-        await asyncio.shield(future)
 
 
 async def _commit(registry: Registry, request: Request, upload: Upload, expected: Digest) -> Answer:
