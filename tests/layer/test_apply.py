@@ -95,6 +95,19 @@ def test_the_last_entry_of_a_name_wins(root: Path, tar: Tar) -> None:
     assert os.readlink(root / "x") == "z" and stat.S_IMODE((root / "d").stat().st_mode) == 0o711
 
 
+def test_a_link_in_place_of_a_directory_leads_elsewhere(root: Path, tar: Tar) -> None:
+    applied(
+        root,
+        tar(
+            {"name": "d/x"},
+            {"name": "e", "type": "dir"},
+            {"name": "d", "type": "link", "linkname": "e"},
+            {"name": "d/y"},
+        ),
+    )
+    assert os.listdir(root / "e") == ["y"]
+
+
 def test_the_root_takes_its_entry_and_is_plain_without(root: Path, tar: Tar) -> None:
     root.chmod(0o700)
     applied(root, tar({"name": "f"}))
@@ -118,7 +131,8 @@ def test_digests_are_those_of_the_files(root: Path, tar: Tar) -> None:
     big = os.urandom(3_000_000)
     digests: dict[bytes, bytes] = {}
     archive = tar({"name": "./a/big", "data": big}, {"name": "a/s", "data": b"1"}, {"name": "a/s", "data": b"2"},
-                  {"name": "link", "type": "link", "linkname": "a"}, {"name": "link/t"})  # fmt: skip
+                  {"name": "link", "type": "link", "linkname": "a"}, {"name": "link/t"},
+                  {"name": "x"}, {"name": "x", "type": "hardlink", "linkname": "a/s"})  # fmt: skip
     apply_layer(io.BytesIO(archive), root, digests=digests)
     assert digests == {b"a/big": sha256(big).digest(), b"a/s": sha256(b"2").digest(), b"a/t": sha256(b"").digest()}
 

@@ -57,6 +57,12 @@ HOSTILE = {
         {"name": "l", "type": "hardlink", "linkname": "d/beside"},
         {"name": "l", "data": b"x"},
     ],
+    "a hard link to a link to the outside": [
+        {"name": "s", "type": "link", "linkname": "/{beside}"},
+        {"name": "l", "type": "hardlink", "linkname": "s"},
+        {"name": "l2", "type": "hardlink", "linkname": "l"},
+        {"name": "l", "data": b"x"},
+    ],
     "a link in a link": [
         {"name": "a", "type": "link", "linkname": "."},
         {"name": "a/b", "type": "link", "linkname": "/{dir}"},
@@ -178,6 +184,10 @@ REFUSED = {
         + header(b"s", b"00000001000\0") + b"0\n".ljust(512, b"\0") + END, InvalidInput),
     "a sparse map that overlaps": (
         pax(sparse(map=b"0,10,5,10", size=b"100")) + header(b"s", b"00000000024\0") + X + END, InvalidInput),
+    "a sparse map that leaves the file": (
+        pax(sparse(map=b"0,10,95,10", size=b"100")) + header(b"s", b"00000000024\0") + X + END, InvalidInput),
+    "a sparse map for other content": (
+        pax(sparse(map=b"0,10,50,11", size=b"100")) + header(b"s", b"00000000024\0") + X + END, InvalidInput),
     "a sparse map that never ends": (
         pax(sparse(major=b"1", minor=b"0", realsize=b"100"))
         + header(b"s", b"00000001000\0") + b"9999999\n".ljust(512, b"1") + END, InvalidInput),
@@ -239,8 +249,11 @@ def test_links_of_the_root_are_followed_inside_it(root: Path, tar: Tar) -> None:
     (root / "usr/lib").mkdir(parents=True)
     (root / "lib").symlink_to("/usr/lib")
     (root / "opt").symlink_to("../../../usr")
-    into(root, tar({"name": "lib/x", "data": b"1"}, {"name": "opt/y", "data": b"2"}), "/")
-    assert tree(root) == ["lib", "opt", "usr", "usr/lib", "usr/lib/x", "usr/y"]
+    (root / "usr/top").symlink_to("/usr")
+    (root / "usr/lib/up").symlink_to("..")
+    into(root, tar({"name": "lib/x"}, {"name": "opt/y"}, {"name": "usr/top/z"}, {"name": "lib/up/u"}), "/")
+    made = ["usr/lib/x", "usr/u", "usr/y", "usr/z"]
+    assert [path for path in tree(root) if not (root / path).is_symlink() and (root / path).is_file()] == made
 
 
 def test_the_destination_may_be_behind_a_dangling_link(root: Path, tar: Tar) -> None:
@@ -284,6 +297,7 @@ def test_whiteout_names_are_refused(root: Path, tar: Tar) -> None:
 
 def test_global_headers_and_trailing_bytes_are_passed_over(root: Path, tar: Tar) -> None:
     assert into(root, pax(record("path", b"elsewhere"), b"g") + tar({"name": "f"}) + b"junk" * 999) == 1
+    assert tree(root) == ["in", "in/f"]
 
 
 def test_archives_are_told_from_files(tar: Tar) -> None:

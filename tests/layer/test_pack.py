@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -18,6 +19,7 @@ import pytest
 from core.errors import InvalidInput
 from image.digest import DiffID
 from layer.apply import apply_layer
+from layer.headers import record
 from layer.pack import Packed, pack, stream
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -180,10 +182,21 @@ def test_a_tree_deeper_than_descriptors_are_many(root: Path, tar: Tar) -> None:
     fds = len(os.listdir("/proc/self/fd"))
     apply_layer(io.BytesIO(tar({"name": "d/" * 1500, "type": "dir"})), root)
     (root / "d/z").write_text("after the way back up")
-    result, data = packed(root)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fds + 300, limits[1]))
+    try:
+        result, data = packed(root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert result.entries == 1501 and names(data)[-1] == "d/z"
     assert len(os.listdir("/proc/self/fd")) == fds
     subprocess.run(["rm", "-rf", root], check=True)
+
+
+def test_a_record_counts_its_own_length() -> None:
+    for length in range(1, 1200):
+        made = record(b"k", b"v" * length)
+        assert int(made.split(b" ")[0]) == len(made)
 
 
 def test_an_overlay_upper_directory_is_packed(root: Path, tmp_path: Path) -> None:
