@@ -7,6 +7,7 @@ import os
 
 import click
 
+from cli.completion import complete_containers
 from cli.main import LazyGroup
 from cli.settings import Settings
 
@@ -49,7 +50,7 @@ def container() -> None:
 
 
 @click.command(short_help="Show everything about containers")
-@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-f", "--format", "template", metavar="TEMPLATE", help="json, or a Go template.")
 @click.option("-s", "--size", is_flag=True, help="Also what each has written.")
 @click.pass_obj

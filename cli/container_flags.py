@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.completion import complete_images
 from cli.exit import ENGINE_FAILURE, Exit, report
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class EngineCommand(click.Command):
 def container_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared flags, IMAGE and COMMAND."""
     function = click.argument("command", nargs=-1, type=click.UNPROCESSED)(function)
-    function = click.argument("image")(function)
+    function = click.argument("image", shell_complete=complete_images)(function)
     for names, options in reversed(_FLAGS):
         function = click.option(*names, **options)(function)
     return function

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from cli.completion import complete_running
 from cli.container_flags import environment
 from cli.exit import Exit, protect
 from cli.settings import Settings
@@ -22,7 +23,7 @@ from cli.settings import Settings
 @click.option("-w", "--workdir", default="", metavar="DIR", help="Working directory.")
 @click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="User name or ID, and group.")
 @click.option("--privileged", is_flag=True, help="Give it all capabilities.")
-@click.argument("name", metavar="CONTAINER")
+@click.argument("name", metavar="CONTAINER", shell_complete=complete_running)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from cli.completion import complete_running
 from cli.exit import Exit
 from cli.settings import Settings
 
 
 @click.command(short_help="Send a signal to running containers")
-@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_running)
 @click.option("-s", "--signal", "text", default="KILL", metavar="SIGNAL", help="Name or number.  [default: KILL]")
 @click.pass_obj
 def kill(settings: Settings, names: tuple[str, ...], text: str) -> None:

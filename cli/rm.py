@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from cli.completion import complete_containers
 from cli.exit import Exit
 from cli.settings import Settings
 
 
 @click.command(short_help="Remove containers")
-@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-f", "--force", is_flag=True, help="Kill it first if it runs; do not mind if there is none.")
 @click.option("-v", "--volumes", is_flag=True, help="Anonymous volumes too; they always go with their container.")
 @click.pass_obj

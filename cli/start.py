@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.completion import complete_containers
 from cli.exit import Exit, protect
 from cli.settings import Settings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Start created or stopped containers")
-@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-a", "--attach", is_flag=True, help="Stay with it: show its output, end with its exit code.")
 @click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
 @click.pass_obj

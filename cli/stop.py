@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from cli.completion import complete_running
 from cli.exit import Exit
 from cli.settings import Settings
 
 
 @click.command(short_help="Stop running containers")
-@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_running)
 @click.option(
     "-t",
     "--time",

@@ -43,6 +43,12 @@ def test_images_and_containers_are_completed(store: Store, make: Make) -> None:
     assert completed(store, "lamella tag localhost:5000/") == ["localhost:5000/app", "localhost:5000/app:2"]
     assert completed(store, f"lamella history {image.id.hex[:4]}") == [image.id.short]
     assert completed(store, "lamella inspect ap") == ["apache", "app", "app:1"]
+    assert completed(store, "lamella run ap") == completed(store, "lamella push ap") == ["app", "app:1"]
+    store.holds.set(Hold("container", "d" * 64, "april", image.id, False))
+    for command in ("rm", "logs", "start", "wait", "container rm"):
+        assert completed(store, f"lamella {command} ap") == ["apache", "april"]
+    for command in ("stop", "kill", "exec"):
+        assert completed(store, f"lamella {command} ap") == ["apache"]
 
 
 def test_an_unknown_command_completes_to_nothing(store: Store) -> None:
