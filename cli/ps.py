@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,10 @@ def row(shop: Workshop, container: Container, status: Status, cut: bool, size: b
     from core.units import human_duration
 
     created = parse_instant(container.created)
-    command = '"' + ellipsis(" ".join(container.command), 19 if cut else 1 << 30) + '"'
+    command = " ".join(container.command)
     mounts = [m.source for m in container.mounts if m.kind == "bind"]
     return {
-        "Command": command,
+        "Command": json.dumps(ellipsis(command, 20) if cut else command, ensure_ascii=False),
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created / 10**9)),
         "ID": container.short_id if cut else container.id,
         "Image": container.image_name,

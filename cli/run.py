@@ -76,7 +76,7 @@ def run_monitored(shop: Workshop, container: Container, lock: FileLock, *, attac
         monitored.start(shop.containers.directory(container))
     except BaseException as error:
         lock.release()
-        shop.containers.finish(container, getattr(error, "exit_code", ENGINE_FAILURE))
+        shop.containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILURE))
         raise
     if attachment is None:
         if show_id:
@@ -91,5 +91,5 @@ def _stay(shop: Workshop, container: Container, attachment: Any, keeper: int) ->
     if not attachment.run():
         return 0
     code = wait(keeper)
-    shop.containers.finish(container, code)
+    shop.containers.conclude(container, code)
     return code

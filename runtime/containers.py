@@ -159,12 +159,25 @@ class Containers:
         self.store.holds.set(Hold("container", container.id, container.name, Digest.parse(container.image), running))
 
     def finish(self, container: Container, code: int, finished: int = 0) -> None:
-        """Its processes have ended with `code`: write it down, and remove it if that was asked for. Harmless to repeat."""
+        """Its processes have ended with `code`: write it down, and remove it if that was asked for. Harmless to repeat.
+
+        For who has its lock, or is below the keeper that has it; everybody else calls `conclude`.
+        """
         note_exited(self.directory(container), code, finished)
         if container.auto_remove:
             self._discard(container.id)
         else:
             self.set_running(container, False)
+
+    def conclude(self, container: Container, code: int) -> None:
+        """`finish`, unless somebody else was faster."""
+        lock = FileLock(self.directory(container) / "state")
+        with contextlib.suppress(FileNotFoundError):
+            lock.acquire()
+            try:
+                self.finish(container, code)
+            finally:
+                lock.release()
 
     def remove(self, container: Container) -> None:
         """Remove a container that does not run, with all it has written. Raises Conflict where it runs."""

@@ -37,7 +37,7 @@ def run_foreground(
         note_started(directory, keeper)
         lock.release()  # the keeper has inherited it
         code = wait(keeper)
-    containers.finish(container, code)
+    containers.conclude(container, code)
     return code
 
 

@@ -56,12 +56,40 @@ def _state(status: Status) -> dict[str, Any]:
         "Restarting": False,
         "OOMKilled": False,
         "Dead": False,
-        "Pid": status.keeper,
+        "Pid": _first_process(status.keeper) if status.running else 0,
         "ExitCode": status.exit_code,
         "Error": "",
         "StartedAt": format_instant(status.started) if status.started else NEVER,
         "FinishedAt": format_instant(status.finished) if status.finished else NEVER,
     }
+
+
+def _first_process(keeper: int) -> int:
+    """The container's own number 1 as the host numbers it: the first process below the keeper in one more pid namespace."""
+    depth, pid = len(_namespace_pids(keeper)), keeper
+    while pid:
+        if len(_namespace_pids(pid)) > depth:
+            return pid
+        pid = next(iter(_children(pid)), 0)
+    return 0
+
+
+def _namespace_pids(pid: int) -> list[str]:
+    return next(
+        (line.split()[1:] for line in _read(f"/proc/{pid}/status").splitlines() if line.startswith("NSpid:")), []
+    )
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in _read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _config(container: Container) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from image.config import ContainerConfig
+from runtime.state import state_directory
 from tests.suites.rooted import publish_root
 
 MakeImage = Callable[..., str]
@@ -28,3 +30,10 @@ def make_image(store_root: Path, rootfs: Path) -> MakeImage:
 def bb(make_image: MakeImage) -> str:
     """The plain busybox image."""
     return make_image("bb")
+
+
+@pytest.fixture(autouse=True)
+def _no_state_is_left(store_root: Path) -> Iterator[None]:
+    yield
+    state = state_directory(store_root)
+    shutil.rmtree(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +63,6 @@ class TestChoice:
             assert remembered.read_text() == first
 
         inside(work)
-        shutil.rmtree(remembered.parent)
 
     def test_without_a_runtime_the_chroot_backend_says_so_in_one_line(
         self, store_root: Path, monkeypatch: pytest.MonkeyPatch
