@@ -28,7 +28,7 @@ class Database:
         self.path = path
         self._sync = sync
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._migrate(owner, migrations)
 
     def _connection(self) -> sqlite3.Connection:
@@ -36,7 +36,7 @@ class Database:
         if connection is None:
             connection = self._connect()
             self._local.connection = connection
-            self._connections.append(connection)
+            self._connections.append((threading.current_thread(), connection))
         return connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -133,9 +133,15 @@ class Database:
         return connection is not None and connection.in_transaction
 
     def close(self) -> None:
-        """Close every thread's connection. Harmless to repeat."""
+        """Close this thread's connection and those of threads that have ended. Harmless to repeat.
+
+        SQLite crashes where a connection is closed while its thread uses it: a thread that Ctrl-C has left behind keeps
+        its own.
+        """
         while self._connections:
-            self._connections.pop().close()
+            thread, connection = self._connections.pop()
+            if thread is threading.current_thread() or not thread.is_alive():
+                connection.close()
         self._local = threading.local()
 
 

@@ -21,17 +21,26 @@ def run_all(jobs: Sequence[Callable[[], T]], width: int, cancel: threading.Event
     if len(jobs) <= 1:
         return [job() for job in jobs]
     batch = _Batch(jobs, cancel)
-    threads = [threading.Thread(target=batch.work, name="transfer", daemon=True) for _ in range(min(width, len(jobs)))]
-    for thread in threads:
-        thread.start()
+    ended, started = threading.Semaphore(0), 0
+
+    def work() -> None:
+        try:
+            batch.work()
+        finally:
+            ended.release()
+
     try:
-        for thread in threads:
-            thread.join()
+        for _ in range(min(width, len(jobs))):
+            threading.Thread(target=work, name="transfer", daemon=True).start()
+            started += 1
+        while started:  # not Thread.join: interrupted, it takes a running thread for ended (CPython 3.11)
+            ended.acquire()
+            started -= 1
     except BaseException:
         cancel.set()
         end = time.monotonic() + GRACE_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        while started > 0 and ended.acquire(timeout=max(0.0, end - time.monotonic())):
+            started -= 1
         raise
     return batch.outcome()
 

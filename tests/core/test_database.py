@@ -80,3 +80,23 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
         Database(tmp_path / "db", "me", [TABLE])
     with pytest.raises(Unavailable, match="cannot open"):
         Database(tmp_path / "none/db", "me", [TABLE])
+
+
+def test_closing_leaves_alone_what_another_thread_is_using(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db", "test", ["CREATE TABLE t (x)"])
+    opened, closed, seen = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        connection = database.read()
+        opened.set()
+        closed.wait(10)
+        seen.append(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+        connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    opened.wait(10)
+    database.close()
+    closed.set()
+    thread.join()
+    assert seen == [0]
