@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidInput
-from image.digest import DiffID
+from image.digest import DiffID, Digest
 from layer.apply import apply_layer
+from layer.compression import compressor
 from layer.headers import record
 from layer.pack import Packed, pack, stream
 
@@ -253,3 +254,32 @@ def test_umoci_unpacks_it(root: Path, tmp_path: Path) -> None:
     subprocess.run(["umoci", "raw", "unpack", "--image", f"{layout}:x", tmp_path / "out"], check=True, capture_output=True)  # fmt: skip
     assert (tmp_path / "out/big").read_bytes() == (root / "big").read_bytes()
     assert (tmp_path / "out/etc/alias").samefile(tmp_path / "out/etc/passwd")
+
+
+@pytest.mark.skipif(not shutil.which("skopeo"), reason="needs skopeo")
+def test_skopeo_finds_the_diff_id_in_the_compressed_layer(root: Path, tmp_path: Path) -> None:
+    everything(root)
+    result, data = packed(root)
+    pieces: list[bytes] = []
+    gzip = compressor("gzip", pieces.append)
+    gzip.write(data)
+    gzip.close()
+    blobs = tmp_path / "layout/blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(kind: str, content: bytes) -> dict[str, object]:
+        digest = Digest.of(content)
+        (blobs / digest.hex).write_bytes(content)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest, "size": len(content)}
+
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [result.diff_id]}}
+    manifest = {"schemaVersion": 2, "config": blob("config.v1+json", json.dumps(config).encode()),
+                "layers": [blob("layer.v1.tar+gzip", b"".join(pieces))]}  # fmt: skip
+    index = {"schemaVersion": 2, "manifests": [blob("manifest.v1+json", json.dumps(manifest).encode())]}
+    (tmp_path / "layout/index.json").write_text(json.dumps(index))
+    (tmp_path / "layout/oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    archive = tmp_path / "archive.tar"
+    subprocess.run(["skopeo", "copy", f"oci:{tmp_path}/layout", f"docker-archive:{archive}:x:y"], check=True, capture_output=True)  # fmt: skip
+    with tarfile.open(archive) as theirs:
+        layer = theirs.extractfile(f"{result.diff_id.hex}.tar")
+        assert layer is not None and layer.read() == data
