@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,14 @@ def tar() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Iterator[Path]:
     """An empty root with something worth protecting beside it."""
     (tmp_path / "beside").write_text("untouched")
     path = tmp_path / "root"
     path.mkdir(mode=0o755)
     path.chmod(0o755)
-    return path
+    yield path
+    subprocess.run(["rm", "-rf", path], check=True)  # pytest's own clean-up recurses, and some trees are deep
 
 
 @pytest.fixture(autouse=True)
