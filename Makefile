@@ -3,8 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench clean conformance
 setup: .venv/.ready
+	@scripts/compile
 
 .venv/.ready: pyproject.toml scripts/setup
 	PYTHON=$(PYTHON) scripts/setup
@@ -24,3 +25,6 @@ bench: setup
 
 clean:
 	rm -rf .venv build dist *.egg-info
+
+conformance: setup
+	scripts/conformance
