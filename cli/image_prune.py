@@ -37,6 +37,7 @@ def prune(settings: Settings, all_unused: bool, filters: tuple[str, ...], force:
       lamella image prune -f --filter until=24h
       lamella image prune -a --dry-run
     """
+    from cli.builder import mention_cache
     from cli.rmi import sweep_containers
     from cli.wiring import open_store
     from images.filters import Filters
@@ -50,6 +51,7 @@ def prune(settings: Settings, all_unused: bool, filters: tuple[str, ...], force:
         if any(True for _ in store.holds.all()):
             sweep_containers(settings)
         _say(prune_images(store, wanted, all_unused=all_unused, dry_run=dry_run), dry_run=dry_run)
+        mention_cache(store)
 
 
 def confirmed(warning: str) -> bool:

@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "rmi": ("cli.rmi:rmi", "Untag images, and remove those without a name"),
         "history": ("cli.history:history", "Show how an image came to be"),
         "image": ("cli.image:image", "Manage images"),
+        "builder": ("cli.builder:builder", "Manage builds and their cache"),
         "fsck": ("cli.fsck:fsck", "Check that everything in the store is whole"),
     },
     "Containers": {

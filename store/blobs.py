@@ -16,7 +16,7 @@ from core.value import Value
 from image.digest import Digest
 
 CHUNK_BYTES = 1 << 20
-FSCK_HINT = "run `lamella fsck` to find and remove what is damaged"
+FSCK_HINT = "`lamella fsck` shows which images need it: remove those, then pull or build them again"
 
 
 class BlobNotFound(NotFound):
