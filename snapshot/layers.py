@@ -75,7 +75,7 @@ class Layers:
 
     def unpack(self, diff_id: DiffID, blob: Descriptor, stream: Readable) -> Layer:
         """Make the uncompressed tar `stream` a layer, whose compressed form is the kept `blob`. Of two who unpack the same
-        layer at once one wins, and both get it. The row is durable, the files are so after `Store.sync_layers`.
+        layer at once one wins, and both get it. Row and files are durable.
 
         Raises Integrity where the tar is not `diff_id`, what `apply_layer` raises for bad input, Unavailable when the disk
         is full; nothing is left then.
@@ -90,7 +90,7 @@ class Layers:
                 target = claim.home / "diff"
                 target.mkdir(0o755)
                 digests: dict[bytes, bytes] = {}
-                applied = apply_layer(stream, target, digests=digests)
+                applied = apply_layer(stream, target, digests=digests, algorithm=diff_id.algorithm)
                 if applied.diff_id != diff_id:
                     raise Integrity(
                         f"the layer's tar hashes to {applied.diff_id}, the image config says {diff_id}",
@@ -99,6 +99,8 @@ class Layers:
                 listing = self._list(target, digests)
                 name = claim.place(target)
                 layer = Layer(diff_id, name, applied.size, "foreign", PACK_VERSION, blob, listing)
+                # A row promises the files: after a power loss the next pull would believe it.
+                self._store.sync_layers()
                 winner = self._enter(layer)
                 keep = winner.directory == name
                 return winner
