@@ -48,7 +48,9 @@ def read(directory: Path, *, tail: int | None = None) -> Iterator[Line]:
 def _start_of_tail(fd: int, lines: int) -> int:
     """Where the last `lines` lines begin, found from the end; the pieces (P) of one long line count as one."""
     position = os.fstat(fd).st_size
-    found = 0
+    found = -1  # the end of the file ends the last line, whether it was finished or not
+    if lines == 0:
+        return position
     rest = b""  # the beginning of a line whose own beginning is in the block before
     while position > 0:
         start = max(0, position - BLOCK)
@@ -57,9 +59,9 @@ def _start_of_tail(fd: int, lines: int) -> int:
         end = len(data)
         while end > cut:
             begin = data.rfind(b"\n", cut, end - 1) + 1 or cut
-            if data[begin:end].split(b" ", 3)[2:3] == [b"F"]:
+            if found < 0 or data[begin:end].split(b" ", 3)[2:3] == [b"F"]:
                 found += 1
-                if found > lines:
+                if found == lines:
                     return start + end
             end = begin
         rest = data[:cut]

@@ -59,7 +59,7 @@ def _copy(source: str, target: str, status: os.stat_result) -> None:
 
 def _copy_content(source: str, target: str) -> None:
     with open(source, "rb") as reader, open(target, "xb") as writer:
-        while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 26):
+        while os.sendfile(writer.fileno(), reader.fileno(), None, 1 << 26):
             pass
 
 

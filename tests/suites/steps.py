@@ -119,9 +119,10 @@ class StepSuite:
         assert (code, heard.stdout) == (0, b"/srv/deep\n") and (root / "srv/deep").is_dir()
 
     def test_nothing_it_started_outlives_it(self, runner: Make, root: Path) -> None:
-        code, _ = self.run(runner, root, sh("(sleep 7654 &) ; true"))
+        mark = f"{time.monotonic_ns()}"
+        code, _ = self.run(runner, root, sh(f"(sleep {mark} &) ; true"))
         assert code == 0
-        assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"7654" in _cmdline(p)]
+        assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in _cmdline(p)]
 
     def test_it_is_a_container(self, runner: Make, root: Path) -> None:
         code, heard = self.run(runner, root, sh("echo $$; hostname; grep CapEff /proc/self/status; ls /sys/kernel >/dev/null; "
@@ -179,10 +180,14 @@ class StepSuite:
         inside(work)
 
     def test_steps_run_side_by_side(self, runner: Make, root: Path) -> None:
+        roots = [root.with_name(f"root{n}") for n in range(4)]
+        for copy in roots:
+            shutil.copytree(root, copy, symlinks=True)
+
         def work() -> None:
             made, codes = runner(), {}
             threads = [
-                threading.Thread(target=lambda n=n: codes.update({n: made.run(root, sh(f"exit {n}"), Heard())}))  # type: ignore[misc]
+                threading.Thread(target=lambda n=n: codes.update({n: made.run(roots[n], sh(f"exit {n}"), Heard())}))  # type: ignore[misc]
                 for n in range(4)
             ]
             for thread in threads:
