@@ -28,23 +28,7 @@ TABLE = {
 HIDDEN = {"cleanup": ("cli.container:cleanup", ""), "list": TABLE["ls"], "ps": TABLE["ls"], "remove": TABLE["rm"]}
 
 
-class ContainerGroup(LazyGroup):
-    """The group also answers to Docker's other spellings, and to what conmon calls."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from cli.main import load
-
-        return load(HIDDEN[cmd_name][0]) if cmd_name in HIDDEN else super().get_command(ctx, cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] in HIDDEN:
-            return args[0], self.get_command(ctx, args[0]), args[1:]
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=ContainerGroup, table=TABLE, short_help="Manage containers")
+@click.group(cls=LazyGroup, table=TABLE, hidden=HIDDEN, short_help="Manage containers")
 def container() -> None:
     """Manage containers."""
 

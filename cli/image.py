@@ -6,7 +6,6 @@ import click
 
 from cli.main import COMMANDS, LazyGroup
 
-_ALIASES = {"list": "ls", "remove": "rm"}
 TABLE = {
     "build": COMMANDS["build"],
     "history": COMMANDS["history"],
@@ -18,18 +17,10 @@ TABLE = {
     "rm": COMMANDS["rmi"],
     "tag": COMMANDS["tag"],
 }
+HIDDEN = {"list": TABLE["ls"], "remove": TABLE["rm"]}
 
 
-class ImageGroup(LazyGroup):
-    """Knows `list` and `remove` too, without showing them."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        return super().resolve_command(ctx, [_ALIASES.get(word, word) for word in args[:1]] + args[1:])
-
-
-@click.group(cls=ImageGroup, table=TABLE, short_help="Manage images")
+@click.group(cls=LazyGroup, table=TABLE, hidden=HIDDEN, short_help="Manage images")
 def image() -> None:
     """Manage images.
 

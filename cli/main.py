@@ -7,8 +7,12 @@ from collections.abc import Sequence
 
 import click
 
+from cli.spelling import respell
+
+Table = dict[str, tuple[str, str]]
+
 # Sections of `lamella help`, in the order they are shown: name → (module:attribute, the line that help shows).
-SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+SECTIONS: dict[str, Table] = {
     "Build and move": {
         "build": ("cli.build:build", "Build an image from a Dockerfile"),
         "push": ("cli.push:push", "Upload an image to a registry"),
@@ -61,23 +65,29 @@ def load(target: str) -> click.Command:
 class LazyGroup(click.Group):
     """A group whose commands are named in a table and imported only when asked for."""
 
-    def __init__(self, *args: object, table: dict[str, tuple[str, str]] | None = None, **kwargs: object) -> None:
+    def __init__(
+        self, *args: object, table: Table | None = None, hidden: Table | None = None, **kwargs: object
+    ) -> None:
+        """`hidden`: commands that are answered and not shown, such as Docker's other spellings."""
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.table = table or {}
+        self.hidden_table = hidden or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = self.table.get(cmd_name)
+        entry = self.table.get(cmd_name) or self.hidden_table.get(cmd_name)
         return load(entry[0]) if entry else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.table and not args[0].startswith("-") and not ctx.resilient_parsing:
+        known = {**self.table, **self.hidden_table}
+        if args and args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(self._unknown(args[0]))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, respell(command, rest) if command else rest
 
     def _unknown(self, name: str) -> str:
         import difflib
