@@ -57,8 +57,8 @@ class Logs:
         return (self._directory / f"{self._count:03d}-{words}.log").open("wb", buffering=0)
 
     def _make_room(self) -> None:
-        from core.files import remove_tree
+        from core.removal import remove
 
         # A build's name begins with its time, so the order of names is that of the builds.
         for name in sorted(os.listdir(self._directory.parent))[: -KEPT_BUILDS + 1]:
-            remove_tree(self._directory.parent / name)
+            remove(self._directory.parent / name)

@@ -117,7 +117,7 @@ def prepared(given: Input, store: Store) -> Iterator[BuildRequest]:
     if given.path != "-":
         yield _local(given, Path(given.path))
         return
-    from store.removal import remove
+    from core.removal import remove
 
     fd, directory = store.temporaries.directory()
     try:

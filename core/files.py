@@ -59,34 +59,3 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True)
     """Replace the content of `path` by `data`, atomically and (unless `sync` is off) durably."""
     with atomic_file(path, mode=mode, sync=sync) as file:
         file.write(data)
-
-
-def remove_tree(path: str | os.PathLike[str]) -> None:
-    """Remove the tree at `path`, never following a link or crossing into another file system. Missing is fine."""
-    try:
-        parent = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        _remove_entry(parent, os.path.basename(os.fspath(path)), os.lstat(path).st_dev)
-    except FileNotFoundError:
-        return
-    finally:
-        os.close(parent)
-
-
-def _remove_entry(parent: int, name: str, device: int) -> None:
-    try:
-        os.unlink(name, dir_fd=parent)
-        return
-    except (IsADirectoryError, PermissionError):
-        pass
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        if os.fstat(fd).st_dev != device:
-            raise OSError(18, "something is mounted here", name)
-        for child in os.listdir(fd):
-            _remove_entry(fd, child, device)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=parent)

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 
 from core.errors import InvalidInput
+from core.removal import remove_entry
 
 MAX_LINKS = 40
 _MAX_STEPS = 8192
@@ -107,7 +108,7 @@ class Tree:
         """Remove the entry `name` of the directory `fd`, with all below it; returns what it was."""
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
-            _remove_directory(fd, name)
+            remove_entry(fd, os.fsdecode(name))
         else:
             os.unlink(name, dir_fd=fd)
         return status
@@ -165,40 +166,3 @@ class Tree:
         if len(self._open) >= _MAX_OPEN:
             self.forget()
         self._open[real] = fd
-
-
-def _remove_directory(parent: int, name: bytes) -> None:
-    """Remove a directory and all below it, however deep: one descriptor at a time, left by `..`."""
-    fd = os.open(name, DIRECTORY, dir_fd=parent)
-    try:
-        levels = [(name, _empty(fd))]
-        while levels:
-            below = levels[-1][1]
-            if below:
-                inner = below.pop()
-                fd = _move(fd, inner)
-                levels.append((inner, _empty(fd)))
-            else:
-                fd = _move(fd, b"..")
-                os.rmdir(levels.pop()[0], dir_fd=fd)
-    finally:
-        os.close(fd)
-
-
-def _move(fd: int, name: bytes) -> int:
-    """The directory `name` seen from `fd`, which is closed."""
-    try:
-        return os.open(name, DIRECTORY, dir_fd=fd)
-    finally:
-        os.close(fd)
-
-
-def _empty(fd: int) -> list[bytes]:
-    """Unlink what is in the directory `fd` but for its subdirectories, whose names are returned."""
-    directories = []
-    for name in os.listdir(fd):
-        try:
-            os.unlink(name, dir_fd=fd)
-        except (IsADirectoryError, PermissionError):
-            directories.append(os.fsencode(name))
-    return directories

@@ -193,7 +193,7 @@ class Containers:
             lock.release()
 
     def _discard(self, id: str) -> None:
-        from store.removal import remove
+        from core.removal import remove
 
         self.snapshotter.remove(id)
         remove(self._root / id)

@@ -26,7 +26,7 @@ def anonymous(container: Container, directory: Path, root: str) -> list[Mount]:
 
 
 def _copy_up(source: str, target: Path) -> None:
-    from store.removal import remove
+    from core.removal import remove
 
     remove(target)  # of a start that was killed
     target.mkdir(0o755)

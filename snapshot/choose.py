@@ -6,7 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from core.files import remove_tree, write_file
+from core.files import write_file
+from core.removal import remove
 from snapshot.copying import Copying
 from snapshot.overlay import Overlay
 from snapshot.protocol import Snapshotter
@@ -57,7 +58,7 @@ def _works(root: Path, *, userxattr: bool) -> bool:
             os._exit(code)
         return os.waitpid(child, 0)[1] == 0
     finally:
-        remove_tree(home)
+        remove(home)
         os.close(fd)
 
 
@@ -74,7 +75,7 @@ def _try(home: Path, userxattr: bool) -> bool:
     mount_overlay(home, ["lower"], home / "snap", volatile=True, userxattr=userxattr)
     tree, upper = home / "snap/rootfs", home / "snap/upper"
     (tree / "gone").unlink()
-    remove_tree(tree / "dir")
+    remove(tree / "dir")
     (tree / "dir").mkdir()
     return (
         is_whiteout((upper / "gone").lstat()) and is_opaque(os.fspath(upper / "dir")) and not os.listdir(tree / "dir")

@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.removal import remove
 from snapshot.attributes import copy_attributes, is_opaque, is_whiteout
-from store.removal import remove
 
 _PIECE = 1 << 20
 _NO_RANGES = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)

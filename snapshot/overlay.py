@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from core.removal import remove
 from snapshot.attributes import copy_attributes, strip_overlay_marks
 from snapshot.mounting import mount_overlay, unmount
 from snapshot.places import Places
-from store.removal import remove
 
 
 class Overlay:

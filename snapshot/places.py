@@ -15,8 +15,8 @@ from pathlib import Path
 
 from core.errors import Conflict, InvalidInput, NotFound, Unsupported
 from core.files import make_directories
+from core.removal import remove
 from store.disk import disk_errors
-from store.removal import remove
 from store.temporary import Claim, Temporaries, lock_directory, short_name
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")

@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.removal import remove
 from core.value import Value, field
 from image.digest import DiffID, Digest
 from store.catalog import needed
 from store.disk import disk_errors
-from store.removal import remove
 from store.store import Store
 from store.temporary import lock_directory
 

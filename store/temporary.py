@@ -100,7 +100,7 @@ class Claim:
 
     def settle(self, *, keep: bool = True) -> None:
         """End the protection: the catalog has its row, or (`keep` off) the directory is not wanted. Harmless to repeat."""
-        from store.removal import remove
+        from core.removal import remove
 
         if self._fd is None:
             return

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidInput
-from core.files import atomic_file, make_directories, remove_tree, write_file
+from core.files import atomic_file, make_directories, write_file
 from core.locks import FileLock, is_locked
 from core.paths import clean, resolve_in
+from core.removal import remove
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,8 +40,8 @@ def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
     tree = make_directories(tmp_path / "tree/a/b")
     (tree / "out").symlink_to(tmp_path / "outside")
     (tmp_path / "tree/file").write_text("x")
-    remove_tree(tmp_path / "tree")
-    remove_tree(tmp_path / "tree")
+    remove(tmp_path / "tree")
+    remove(tmp_path / "tree")
     assert sorted(os.listdir(tmp_path)) == ["outside"] and (tmp_path / "outside/kept").is_dir()
 
 

@@ -17,12 +17,13 @@ def remove(path: Path) -> int:
     except FileNotFoundError:
         return 0
     try:
-        return _remove_entry(parent, path.name)
+        return remove_entry(parent, path.name)
     finally:
         os.close(parent)
 
 
-def _remove_entry(parent: int, name: str) -> int:
+def remove_entry(parent: int, name: str) -> int:
+    """The same for the entry `name` of the directory behind the descriptor `parent`."""
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
