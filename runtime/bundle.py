@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from core.paths import clean, resolve_in
 from runtime.hosts import hosts, resolv_conf
 from runtime.mounts import Mount
+from runtime.stubs import KERNEL
 
 if TYPE_CHECKING:
     from runtime.step import Step
-
-NEEDED = ("/proc", "/dev", "/sys")
 
 
 class Place:
@@ -74,7 +73,7 @@ def generated(bundle: Path, step: Step) -> list[Mount]:
 
 def points(mounts: Sequence[Mount]) -> tuple[list[str], list[str]]:
     """The directories and the files that must exist in a root for `mounts` and the standard ones."""
-    directories, files = list(NEEDED), list[str]()
+    directories, files = list(KERNEL), list[str]()
     for mount in mounts:
         is_directory = mount.kind == "tmpfs" or os.path.isdir(mount.source)
         (directories if is_directory else files).append(mount.target)

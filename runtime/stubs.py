@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 
+from core.errors import InvalidInput
 from core.paths import resolve_in
 from core.value import Value
+
+KERNEL = ("/proc", "/dev", "/sys")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Point(Value):
@@ -37,7 +42,11 @@ class Stubs:
             self.undo()
 
     def make(self, directories: Iterable[str], files: Iterable[str] = ()) -> None:
-        """Make what is missing of these container paths, and their missing parents. Links are followed in the root."""
+        """Make what is missing of these container paths, and their missing parents. Links are followed in the root.
+
+        Raises InvalidInput where the kernel's own mount points are no directories.
+        """
+        _refuse_detours(self._rootfs)
         for path in directories:
             self._make(resolve_in(self._rootfs, path), directory=True)
         for path in files:
@@ -64,11 +73,42 @@ class Stubs:
                 self._remove(point)
 
     def _remove(self, point: Point) -> None:
-        with _times_kept(os.path.dirname(point.path)):
+        """The container may have put a link in the place of any directory on the way: none is followed."""
+        parent, name = os.path.split(point.path)
+        directory = _open_below(self._rootfs, parent)
+        try:
+            before = os.fstat(directory)
             if point.directory:
-                os.rmdir(point.path)
-            elif os.lstat(point.path).st_size == 0:
-                os.unlink(point.path)
+                os.rmdir(name, dir_fd=directory)
+            elif os.lstat(name, dir_fd=directory).st_size == 0:
+                os.unlink(name, dir_fd=directory)
+            os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+        finally:
+            os.close(directory)
+
+
+def _refuse_detours(rootfs: str) -> None:
+    """Runtimes follow a link at /dev out of the root when they make what belongs there (seen with crun 1.8)."""
+    for path in KERNEL:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.lstat(rootfs + path).st_mode):
+                raise InvalidInput(
+                    f"{path} of the root file system is no directory",
+                    f"nothing can run in such an image: make {path} an empty directory in it",
+                )
+
+
+def _open_below(rootfs: str, path: str) -> int:
+    """A descriptor of the directory `path`, a real path below `rootfs`. Raises OSError where a link is on the way."""
+    here = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in path[len(rootfs) :].split("/"):
+        if name:
+            try:
+                below = os.open(name, _DIRECTORY, dir_fd=here)
+            finally:
+                os.close(here)
+            here = below
+    return here
 
 
 @contextlib.contextmanager

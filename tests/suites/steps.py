@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import NotFound
+from core.errors import InvalidInput, NotFound
 from runtime.mounts import Mount
 from runtime.step import Step, StepRunner
 from tests.suites.contained import inside
@@ -98,6 +98,34 @@ class StepSuite:
         (root / "etc/resolv.conf").symlink_to(f"{tmp_path}/outside/resolv.conf")
         code, _ = self.run(runner, root, sh("cat /etc/resolv.conf"))
         assert code == 0 and not (tmp_path / "outside").exists() and not (root / str(tmp_path)[1:]).exists()
+
+    @pytest.mark.parametrize("name", ["dev", "proc", "sys"])
+    def test_a_link_in_the_place_of_the_kernels_file_systems_is_refused(
+        self, runner: Make, root: Path, tmp_path: Path, name: str
+    ) -> None:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (root / name).rmdir()
+        (root / name).symlink_to(outside)
+
+        def work() -> None:
+            with pytest.raises(InvalidInput, match=f"/{name} of the root file system is no directory"):
+                runner().run(root, sh("true"), Heard())
+
+        inside(work)
+        assert not list(outside.iterdir())
+
+    def test_a_link_put_above_a_mount_point_does_not_lead_the_cleaning_up_outside(
+        self, runner: Make, root: Path, tmp_path: Path
+    ) -> None:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "hosts").touch()  # empty, as a mount point made for the step is
+        (outside / "inner").mkdir()
+        script = f"mv /etc /moved && ln -s {outside} /etc && mv /a /b && ln -s {outside} /a"
+        code, heard = self.run(runner, root, sh(script, mounts=(Mount("", "/a/inner", "tmpfs"),)))
+        assert code == 0, heard.stderr
+        assert sorted(path.name for path in outside.iterdir()) == ["hosts", "inner"]
 
     def test_the_user_and_all_groups_come_from_the_root(self, runner: Make, root: Path) -> None:
         code, heard = self.run(runner, root, sh("id -u; id -g; id -G; echo $HOME", user="web"))
