@@ -6,12 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.request import BuildRequest
 from core.errors import InvalidInput, NotFound, Unsupported
+from core.value import Value
 from image.platform import Platform, host_platform
 from image.reference import Reference
 
@@ -23,8 +23,7 @@ MAX_DOCKERFILE = 4 << 20
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Value):
     """`path` is the context as typed, `file` the -f as typed; `values` are the request's fields that need no reading."""
 
     path: str

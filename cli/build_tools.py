@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from core.value import Value
 
 if TYPE_CHECKING:
     from cli.settings import Settings
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
+class Workshop(Value):
     """What works on layers: the store, what stacks them, and what goes between the two."""
 
     store: Store

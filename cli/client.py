@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.settings import Settings
 from core.errors import InvalidInput
+from core.value import Value, field
 
 if TYPE_CHECKING:
     from registry.client.settings import ClientSettings
@@ -36,8 +36,7 @@ def client_settings(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Value):
     """Hosts that need no valid TLS, and mirrors by registry."""
 
     insecure: tuple[str, ...] = ()

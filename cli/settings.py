@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from core.value import Value
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+
+class Settings(Value):
     """What every command gets as `ctx.obj`.
 
     `root`: where images and containers are kept. `sync`: wait for the disk. `home`: the user's home, for registry

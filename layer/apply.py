@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InvalidInput
+from core.value import Value
 from image.digest import DiffID
 from layer.limits import DEFAULT, Limits
 from layer.overlayfs import META, OPAQUE, WHITEOUT, make_opaque
@@ -23,8 +23,7 @@ from layer.unpack import Unpacker
 __all__ = ["Applied", "Limits", "apply_layer", "extract"]
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Value):
     """What the pass over the tar found out: `size` is the tar's bytes."""
 
     diff_id: DiffID

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.value import Value
 from layer.overlayfs import OPAQUE_ATTRIBUTES, is_whiteout
 from layer.walk import walk
 
 Kind = Literal["A", "C", "D"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value):
     """`path` is absolute inside the image; A added, C changed, D deleted."""
 
     kind: Kind

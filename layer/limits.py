@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from core.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Value):
     """Generous for honest archives; a hostile one is stopped before it fills memory."""
 
     entries: int = 4_000_000

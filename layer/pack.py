@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import Integrity, InvalidInput
+from core.value import Value
 from image.digest import DiffID, Digest
 from layer import headers
 from layer.headers import PADDING
@@ -36,8 +36,7 @@ _DIRECTORY_TAIL = headers.tail(headers.DIRECTORY)
 _KINDS = {stat.S_IFCHR: headers.CHARACTER, stat.S_IFBLK: headers.BLOCK_DEVICE, stat.S_IFIFO: headers.FIFO}
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(Value):
     """What one pass over a directory found out: `size` is the tar's bytes, `content` the digest of all but times."""
 
     diff_id: DiffID
