@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -48,6 +49,27 @@ def resolve_in(root: str | os.PathLike[str], path: str, *, follow_last: bool = T
             done.clear()
         todo[:0] = [p for p in target.split("/") if p and p != "."]
     return "/".join([top, *done]) or "/"
+
+
+def open_regular(root: str | os.PathLike[str], path: str) -> int:
+    """A descriptor for reading the regular file that `path` names inside `root`, also while somebody changes the tree.
+
+    Nothing else is ever opened: opening some devices has effects. Raises OSError, and EINVAL for what is no regular file.
+    """
+    from core import syscalls
+
+    inside = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+    top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        seen = syscalls.openat2(top, path, os.O_PATH, resolve=inside)
+        try:
+            if not stat.S_ISREG(os.fstat(seen).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+        finally:
+            os.close(seen)
+        return syscalls.openat2(top, path, os.O_RDONLY | os.O_NONBLOCK, resolve=inside)
+    finally:
+        os.close(top)
 
 
 def _link_target(path: str) -> str | None:

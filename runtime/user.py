@@ -81,10 +81,10 @@ def _groups_of(rootfs: str | os.PathLike[str], name: str) -> tuple[int, ...]:
 
 
 def _lines(rootfs: str | os.PathLike[str], path: str, least: int) -> Iterator[list[str]]:
-    from core.paths import resolve_in
+    from core.paths import open_regular
 
     try:
-        fd = os.open(resolve_in(rootfs, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = open_regular(rootfs, path)
     except OSError:
         return
     with os.fdopen(fd, "rb") as file:

@@ -6,7 +6,6 @@ devices and fifos. No path is built for a file unless it has several names, and 
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable
@@ -80,7 +79,7 @@ class Copier:
     def _fill(self, level: _Level, skip: Skip | None) -> _Level | None:
         """Copy what is left in `level` up to its next subdirectory, which is made and returned."""
         source, target = level.source, level.target
-        copy = self.file
+        copy = self._regular
         for entry in level.entries:
             name = entry.name
             directory = entry.is_dir(follow_symlinks=False)
@@ -90,8 +89,10 @@ class Copier:
                 return self._enter(level, name)
             if entry.is_symlink():
                 self._link(source, target, name, name)
-            else:
+            elif entry.is_file(follow_symlinks=False):
                 copy(source, target, name, name)
+            else:
+                self._special(source, target, name, name)
         return None
 
     def _enter(self, level: _Level, name: str) -> _Level:
@@ -116,12 +117,14 @@ class Copier:
 
     def file(self, source: int, target: int, name: str, new: str) -> None:
         """Copy the entry `name`, which is no directory and no link, of the directory `source` to `new` in `target`."""
-        try:
-            fd = os.open(name, _READ, dir_fd=source)
-        except OSError as error:
-            if error.errno not in (errno.ENXIO, errno.ELOOP, errno.ENODEV):
-                raise
-            return self._special(source, target, name, new)  # a socket, or a device without a driver
+        if stat.S_ISREG(os.lstat(name, dir_fd=source).st_mode):
+            self._regular(source, target, name, new)
+        else:
+            self._special(source, target, name, new)
+
+    def _regular(self, source: int, target: int, name: str, new: str) -> None:
+        """Whatever is no regular file is not opened: an image's device nodes are this machine's devices."""
+        fd = os.open(name, _READ, dir_fd=source)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):

@@ -1,0 +1,25 @@
+"""Users of a root file system that nobody vouches for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import NotFound
+from runtime.user import lookup
+from tests.suites.unopened import unopened
+
+
+class TestLookup:
+    def test_a_link_to_the_hosts_file_finds_nobody(self, tmp_path: Path) -> None:
+        (tmp_path / "passwd").write_text("evil:x:42:42::/:/bin/sh\n")
+        (tmp_path / "root/etc").mkdir(parents=True)
+        (tmp_path / "root/etc/passwd").symlink_to(tmp_path / "passwd")
+        with pytest.raises(NotFound, match="unable to find user evil"):
+            lookup(tmp_path / "root", "evil")
+
+    def test_a_device_in_its_place_is_not_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "etc").mkdir()
+        with unopened(tmp_path / "etc/passwd"):
+            assert lookup(tmp_path, "7").uid == 7
