@@ -19,6 +19,7 @@ from store.layers import Layer
 from store.store import Store
 from store.temporary import Claim
 
+MAX_UNPACKED = 64  # each keeps a descriptor open until it is entered
 Write = Callable[[bytes | memoryview], object]
 
 
@@ -36,6 +37,8 @@ class Layers:
         self._store = store
         self._snapshotter = snapshotter
         self._waiting = threading.local()
+        self._guard = threading.Lock()
+        self._unpacked: list[tuple[Layer, Claim]] = []
 
     def adopt(self, directory: str, packed: Packed) -> Layer:
         """Give the sealed `directory` its row under its DiffID, held by this process's lease. Where there is a twin, that
@@ -85,7 +88,7 @@ class Layers:
         with disk_errors(self._store.root):
             fd, home = self._store.temporaries.directory()
             claim = Claim(self._store.root, fd, home)
-            keep = False
+            whole = False
             try:
                 target = claim.home / "diff"
                 target.mkdir(0o755)
@@ -101,11 +104,33 @@ class Layers:
                 layer = Layer(diff_id, name, applied.size, "foreign", PACK_VERSION, blob, listing)
                 # A row promises the files: after a power loss the next pull would believe it.
                 self._store.sync_layers()
-                winner = self._enter(layer)
-                keep = winner.directory == name
-                return winner
+                with self._guard:
+                    self._unpacked.append((layer, claim))
+                whole = True
             finally:
-                claim.settle(keep=keep)
+                if not whole:
+                    claim.settle(keep=False)
+        if len(self._unpacked) >= MAX_UNPACKED:
+            self.enter()
+        return layer
+
+    def enter(self) -> None:
+        """Give all that was unpacked its rows, in one transaction, after one `Store.sync_layers`. Of two processes that
+        unpacked the same layer one wins, and the other's directory goes. Harmless to repeat."""
+        with self._guard:
+            entries, self._unpacked = self._unpacked, []
+        if not entries:
+            return
+        kept: set[str] = set()
+        try:
+            with disk_errors(self._store.root):
+                self._store.sync_layers()
+            with self._store.transaction():
+                won = {self._enter(layer).directory for layer, _ in entries}
+            kept = won
+        finally:
+            for layer, claim in entries:
+                claim.settle(keep=layer.directory in kept)
 
     def _list(self, directory: Path, digests: dict[bytes, bytes]) -> Digest:
         from layer.listing import write_listing

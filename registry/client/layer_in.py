@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def bring_in(
     store: Store, layers: Layers, sources: Sequence[Repository], diff_id: DiffID, blob: Descriptor, task: Task
 ) -> Layer:
-    """The layer `diff_id` in the store, out of `blob`. Nothing stays, and nobody saw a row, when this raises.
+    """The layer `diff_id` in the store, out of `blob`, up to `Layers.enter`. Nothing stays when this raises.
 
     Raises WrongBytes where the blob or its content is not what the manifest says, and whatever the download raises.
     """

@@ -1,7 +1,7 @@
 """Pull: what is missing comes in, several layers at a time; one transaction at the end makes the image exist.
 
-Order (house: "Write order"): leases, blobs (each durable by itself), layer directories, one sync, then image, tag and
-repository digest together. Killed at any instant, this leaves garbage for the next collection and never half an image.
+Order (house: "Write order"): leases, blobs (each durable by itself), layer directories, one sync, their rows, then image,
+tag and repository digest together. Killed at any instant, this leaves garbage for the next collection and never half an image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.clock import parse_instant
-from core.errors import InvalidInput
+from core.errors import InvalidInput, LamellaError
 from core.progress import Progress, Task
 from image.config import ImageConfig
 from image.descriptor import Descriptor
@@ -24,7 +24,6 @@ from registry.client.resolve import Resolved
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
-
     from store.images import Image
     from store.leases import Lease
     from store.store import Store
@@ -57,9 +56,14 @@ class Pull:
         before = self._known()
         with self._store.leases.take("pull") as lease:
             self._hold(lease)
-            run_all(self._jobs(), self._width, self._cancel)
+            try:
+                run_all(self._jobs(), self._width, self._cancel)
+            except Exception:
+                with contextlib.suppress(LamellaError):  # what came in whole need not come again
+                    self._layers.enter()
+                raise
             self._keep_small_blobs()
-            self._store.sync_layers()
+            self._layers.enter()
             image = self._publish()
         return Pulled(image, self._found.target, before != (image.id, self._found.target.digest))
 

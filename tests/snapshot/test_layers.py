@@ -18,7 +18,7 @@ from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from image.media_types import OCI_LAYER_GZIP
 from layer.pack import pack
-from snapshot.layers import LayerDamaged, Layers
+from snapshot.layers import MAX_UNPACKED, LayerDamaged, Layers
 from snapshot.overlay import Overlay
 from store.blobs import BlobDamaged
 from store.collect import collect
@@ -55,7 +55,9 @@ def sealed(store: Store, layers: Layers, key: str, content: str) -> Layer:
 def foreign(store: Store, layers: Layers, tar: bytes) -> Layer:
     data = gzip.compress(tar)
     blob = Descriptor(OCI_LAYER_GZIP, store.blobs.add(data), len(data))
-    return layers.unpack(DiffID.of(tar), blob, io.BytesIO(tar))
+    layer = layers.unpack(DiffID.of(tar), blob, io.BytesIO(tar))
+    layers.enter()
+    return store.layers.get(layer.diff_id) or layer
 
 
 def a_tar() -> bytes:
@@ -111,6 +113,31 @@ class TestUnpack:
         assert layer.origin == "foreign" and layer.blob and layer.listing and store.blobs.stat(layer.listing)
         assert store.layers.by_blob(layer.blob.digest) == layer.diff_id
         assert left(store) == [layer.directory]
+
+    def test_it_has_no_row_before_the_disk_has_its_files(
+        self, store: Store, layers: Layers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tars = [a_tar() + bytes(512 * n) for n in range(MAX_UNPACKED + 1)]
+        rows: list[int] = []
+        monkeypatch.setattr(store, "sync_layers", lambda: rows.append(len(list(store.layers.all()))))
+        for tar in tars:
+            blob = Descriptor(OCI_LAYER_GZIP, store.blobs.add(tar), len(tar))
+            layers.unpack(DiffID.of(tar), blob, io.BytesIO(tar))
+        layers.enter()
+        layers.enter()
+        assert rows == [0, MAX_UNPACKED] and len(list(store.layers.all())) == len(tars)
+
+    def test_what_is_never_entered_goes_with_its_process(self, store: Store, store_root: Path) -> None:
+        script = (
+            "import sys; from pathlib import Path; from tests.snapshot.test_layers import *\n"
+            "store = Store.open(Path(sys.argv[1]))\n"
+            "Layers(store, Overlay(store.root)).unpack(DiffID.of(a_tar()), Descriptor('t', Digest.of(b''), 0), io.BytesIO(a_tar()))\n"
+            "os.kill(os.getpid(), 9)"
+        )
+        subprocess.run([sys.executable, "-c", script, str(store_root)], cwd=ROOT, check=False)
+        assert list(store.layers.all()) == [] and left(store) != []
+        collect(store)
+        assert left(store) == []
 
     def test_a_real_file_system_is_unpacked_and_verified(self, store: Store, layers: Layers, rootfs_tar: Path) -> None:
         layer = foreign(store, layers, gzip.decompress(rootfs_tar.read_bytes()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ def unopened(path: Path) -> Iterator[None]:
 
     thread = threading.Thread(target=write)
     thread.start()
+    time.sleep(0.1)  # until it waits: one that comes later would not notice who came and went
     try:
         yield
         assert not went_on.wait(0.2)
