@@ -77,8 +77,8 @@ class Layers:
             return layer
 
     def unpack(self, diff_id: DiffID, blob: Descriptor, stream: Readable) -> Layer:
-        """Make the uncompressed tar `stream` a layer, whose compressed form is the kept `blob`. Of two who unpack the same
-        layer at once one wins, and both get it. Row and files are durable.
+        """Make the uncompressed tar `stream` a layer, whose compressed form is the kept `blob`. The store knows it only
+        after `enter`: a row promises the files, and after a power loss the next pull would believe it.
 
         Raises Integrity where the tar is not `diff_id`, what `apply_layer` raises for bad input, Unavailable when the disk
         is full; nothing is left then.
@@ -102,8 +102,6 @@ class Layers:
                 listing = self._list(target, digests)
                 name = claim.place(target)
                 layer = Layer(diff_id, name, applied.size, "foreign", PACK_VERSION, blob, listing)
-                # A row promises the files: after a power loss the next pull would believe it.
-                self._store.sync_layers()
                 with self._guard:
                     self._unpacked.append((layer, claim))
                 whole = True
