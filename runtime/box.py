@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from core.paths import clean
 from runtime.bundle import make_cwd, points
@@ -79,8 +80,15 @@ class Box:
         return Bundle(
             process, root, container.hostname, mounts, container.network, container.read_only, container.privileged,
             container.shm_size, cgroup=f"/lamella/{container.id}" if engine.cgroups else "",
-            devices=f"{self.path}/dev",
+            devices=f"{self.path}/dev", filters=self._filters(container, engine),
         )  # fmt: skip
+
+    def _filters(self, container: Container, engine: Engine) -> Any:
+        if container.privileged:
+            return (), None
+        from runtime.seccomp import filters
+
+        return filters(engine.name, container.seccomp, capabilities(container), self.path.parent)
 
 
 def capabilities(container: Container) -> tuple[str, ...]:

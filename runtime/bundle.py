@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.paths import clean, resolve_in
 from runtime.hosts import hosts, resolv_conf
@@ -85,3 +85,14 @@ def make_cwd(root: str, cwd: str) -> None:
     path = resolve_in(root, clean(cwd))
     if not os.path.isdir(path):
         os.makedirs(path, 0o755, exist_ok=True)
+
+
+def step_filters(engine: str, step: Step, state: Path) -> Any:
+    """The system call filter of a step: Docker's default, none for a privileged one."""
+    if step.privileged:
+        return (), None
+    from runtime.capabilities import DEFAULT
+    from runtime.seccomp import DEFAULT as PROFILE
+    from runtime.seccomp import filters
+
+    return filters(engine, PROFILE, DEFAULT, state)

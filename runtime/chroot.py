@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from core.paths import clean
-from runtime.bundle import Place, generated, make_cwd, open_nothing, points
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters
 from runtime.capabilities import ALL, DEFAULT
 from runtime.jail import Jail, start
 from runtime.mounts import make_devices
@@ -33,8 +33,9 @@ class ChrootSteps:
             process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
             make_devices(f"{bundle}/dev", privileged=step.privileged)
             spec = Bundle(
-                process, root, step.hostname, mounts, step.network, privileged=step.privileged, devices=f"{bundle}/dev"
-            ).to_spec()
+                process, root, step.hostname, mounts, step.network, privileged=step.privileged, devices=f"{bundle}/dev",
+                filters=step_filters("chroot", step, self._place.path.parent),
+            ).to_spec()  # fmt: skip
             with Stubs(root).made(*points(mounts)):
                 return _heard(spec, open_nothing(), output)
 

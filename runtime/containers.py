@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import Conflict, InvalidInput, NotFound
-from core.locks import FileLock
+from core.locks import FileLock, is_locked
 from runtime.container import Container
 from runtime.status import Status, note_exited, read_status
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     ImageFinder = Callable[[], Image]  # called inside the catalog's transaction
 
+_DOOMED = "."  # what a directory's name begins with while it is being removed
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
@@ -143,11 +144,11 @@ class Containers:
         """Whether the container with this ID runs; False once it is removed."""
         return read_status(self._root / id).running
 
-    def lock(self, container: Container) -> FileLock | None:
-        """The lock that starting and removing need; None while the container runs."""
+    def lock(self, container: Container, *, wait: bool = False) -> FileLock | None:
+        """The lock that starting and removing need; None while the container runs, unless told to `wait` for its end."""
         lock = FileLock(self.directory(container) / "state")
         try:
-            return lock if lock.acquire(wait=False) else None
+            return lock if lock.acquire(wait=wait) else None
         except FileNotFoundError as error:
             raise NoSuchContainer(container.name) from error
 
@@ -179,9 +180,12 @@ class Containers:
             finally:
                 lock.release()
 
-    def remove(self, container: Container) -> None:
-        """Remove a container that does not run, with all it has written. Raises Conflict where it runs."""
-        lock = self.lock(container)
+    def remove(self, container: Container, *, wait: bool = False) -> None:
+        """Remove a container that does not run, with all it has written.
+
+        Raises Conflict where it runs, or, with `wait`, takes its turn after whoever has to do with it.
+        """
+        lock = self.lock(container, wait=wait)
         if lock is None:
             raise Conflict(
                 f"cannot remove container {container.name!r}: container is running",
@@ -193,12 +197,19 @@ class Containers:
             lock.release()
 
     def _discard(self, id: str) -> None:
-        from core.removal import remove
-
         self.snapshotter.remove(id)
-        remove(self._root / id)
+        # In one step: whoever waits for the lock must not find a directory to make a new lock file in.
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._root / id, self._root / f"{_DOOMED}{id}")
+            self._remove_doomed(f"{_DOOMED}{id}")
         with self.store.database.write(durable=False):
             self.store.holds.delete("container", id)
+
+    def _remove_doomed(self, name: str) -> None:
+        from core.removal import remove
+
+        with contextlib.suppress(FileNotFoundError):  # a sweeper helps
+            remove(self._root / name)
 
     def sweep(self) -> None:
         """Finish what killed processes left: containers half made, `--rm` ones that ended unseen, stale holds.
@@ -207,6 +218,10 @@ class Containers:
         """
         held = {hold.id: hold for hold in self.store.holds.all() if hold.kind == "container"}
         for id in set(os.listdir(self._root)) | set(held):
+            if id.startswith(_DOOMED):
+                if not is_locked(self._root / id / "state"):
+                    self._remove_doomed(id)
+                continue
             lock = FileLock(self._root / id / "state")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if not lock.acquire(wait=False):

@@ -29,7 +29,8 @@ def stop(containers: Containers, container: Container, state: Path, timeout: int
     if sent and wait_until_ended(containers, container, None if timeout < 0 else timeout):
         _settle(containers, container)
         return
-    kill(containers, container, state, signal.SIGKILL)
+    with contextlib.suppress(NotRunning):
+        kill(containers, container, state, signal.SIGKILL)
 
 
 def kill(containers: Containers, container: Container, state: Path, number: int) -> None:
@@ -73,9 +74,9 @@ def remove(containers: Containers, container: Container, state: Path, *, force: 
         with contextlib.suppress(NotRunning):
             kill(containers, container, state, signal.SIGKILL)
     try:
-        containers.remove(container)
+        containers.remove(container, wait=force)
     except NotFound:
-        if not container.auto_remove:  # it has removed itself meanwhile
+        if not (force or container.auto_remove):  # else it is as gone as was asked for
             raise
 
 

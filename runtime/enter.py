@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import sys
@@ -53,10 +54,14 @@ def inside(containers: Containers, container: Container, state: Path, work: Insi
                 syscalls.setns(mounts, syscalls.CLONE_NEWNS)
                 code = work(Box(state), choose(state))
             except BaseException as error:
-                code = report(error)
+                if getattr(error, "errno", 0) != errno.ENOMEM:  # which is what fork says where the keeper has just died
+                    code = report(error)
             finally:
                 os._exit(code)
-    return wait(pid)
+    code = wait(pid)
+    if code == ENGINE_FAILED and not containers.running(container.id):
+        raise NotRunning(container)
+    return code
 
 
 @contextlib.contextmanager

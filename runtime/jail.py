@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 from core.value import Value, field
 from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND
+from runtime.seccomp import ANNOTATION
 
 _FLAGS = {"nosuid": 2, "nodev": 4, "noexec": 8, "ro": 1, "strictatime": 1 << 24}
 _WORDS = {"bind", "rbind", "private", "rprivate", "rw", "remount"}
@@ -124,7 +126,7 @@ def _enter(jail: Jail, syscalls: Any) -> int:
     syscalls.pivot_root(".", ".")
     syscalls.unmount(".")
     os.chdir("/")
-    return _execute(spec["process"], syscalls)
+    return _execute(spec["process"], syscalls, spec.get("annotations", {}).get(ANNOTATION))
 
 
 def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
@@ -181,14 +183,17 @@ def _mask(path: str, syscalls: Any) -> None:
             syscalls.mount("/dev/null", path, flags=syscalls.MS_BIND)
 
 
-def _execute(process: dict[str, Any], syscalls: Any) -> int:
+def _execute(process: dict[str, Any], syscalls: Any, program: str | None) -> int:
     from runtime.capabilities import ALL
+    from runtime.seccomp_compile import load
 
     kept = set(process["capabilities"]["bounding"])
     for number, name in enumerate(ALL):
         if name not in kept:
             with contextlib.suppress(OSError):  # a kernel that does not know it cannot grant it
                 syscalls.drop_capability(number)
+    if program:
+        load(binascii.a2b_base64(program))
     user = process["user"]
     os.chdir(process["cwd"])
     os.umask(0o022)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from core.paths import clean
-from runtime.bundle import Place, generated, make_cwd, open_nothing, points
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters
 from runtime.capabilities import ALL, DEFAULT
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.mounts import Mount, make_devices
@@ -41,7 +41,7 @@ class OciSteps:
         cgroup = f"/lamella-{name}" if self._engine.cgroups else ""
         bundle = Bundle(
             process, root, step.hostname, mounts, step.network, privileged=step.privileged, cgroup=cgroup,
-            devices=f"{place}/dev",
+            devices=f"{place}/dev", filters=step_filters(self._engine.name, step, self._place.path.parent),
         )  # fmt: skip
         return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
 

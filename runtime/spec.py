@@ -47,7 +47,7 @@ class Process(Value):
 class Bundle(Value):
     """A container as a runtime starts it: everything in config.json.
 
-    `rootfs` and `devices` (see `make_devices`) are directories on the host. Without a `cgroup` that keeps devices away,
+    `rootfs` and `devices` (see `make_devices`) are directories on the host, `filters` what `seccomp.filters` gave. Without a `cgroup` that keeps devices away,
     the root is mounted `nodev`.
     """
 
@@ -59,7 +59,7 @@ class Bundle(Value):
     read_only: bool = False
     privileged: bool = False
     shm_size: int = 64 << 20
-    annotations: tuple[tuple[str, str], ...] = ()
+    filters: tuple[tuple[tuple[str, str], ...], dict[str, Any] | None] = ((), None)
     cgroup: str = ""
     devices: str = ""
 
@@ -82,8 +82,11 @@ class Bundle(Value):
             "mounts": overlaid(mounts, self.mounts),
             "linux": linux,
         }
-        if self.annotations:
-            spec["annotations"] = dict(self.annotations)
+        annotations, rules = self.filters
+        if annotations:
+            spec["annotations"] = dict(annotations)
+        if rules:
+            linux["seccomp"] = rules
         return spec
 
 

@@ -140,6 +140,20 @@ class TestWhatItGets:
         assert effective("--cap-drop", "all", "--cap-add", "net_admin") == 1 << 12
         assert effective("--privileged") & 1 << 21 and effective("-u", "web") == 0
 
+    def test_system_calls_are_filtered_unless_that_is_switched_off(self, run: Lamella) -> None:
+        def mode(*flags: str) -> str:
+            return str(run(*flags, "bb", "grep", "Seccomp:", "/proc/self/status").stdout.split()[1])
+
+        assert mode() == "2" and mode("--security-opt", "seccomp=unconfined") == "0" and mode("--privileged") == "0"
+
+    def test_a_profile_of_the_users_own(self, run: Lamella, tmp_path: Path) -> None:
+        rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42}
+        (tmp_path / "p.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+        done = run("--security-opt", f"seccomp={tmp_path}/p.json", "bb", "mkdir", "/x", check=False)
+        assert done.returncode == 1 and "mkdir" in done.stderr
+        missing = run("--security-opt", "seccomp=/no/such.json", "bb", "true", check=False)
+        assert missing.returncode == 125 and "no such seccomp profile" in missing.stderr
+
     def test_host_and_none_networks(self, lamella: Lamella, bb: str) -> None:
         def interfaces(*flags: str) -> set[str]:
             return set(lamella("run", "--rm", *flags, bb, "sh", "-c", "ip -o link | cut -d: -f2").stdout.split())

@@ -164,6 +164,10 @@ class StepSuite:
         code, heard = self.run(runner, root, sh(script))
         assert (code, heard.stdout) == (0, b"\0")
 
+    def test_a_filter_keeps_dangerous_system_calls_away(self, runner: Make, root: Path) -> None:
+        code, heard = self.run(runner, root, sh("grep Seccomp: /proc/self/status"))
+        assert heard.stdout.split() == [b"Seccomp:", b"2"]
+
     def test_the_devices_it_gets_are_not_the_hosts_own(self, runner: Make, root: Path) -> None:
         before = os.stat("/dev/null")
         assert self.run(runner, root, sh("chmod 600 /dev/null; chown 5 /dev/null"))[0] == 0
