@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.spelling import DockerCommand
+
 if TYPE_CHECKING:
     from cli.build_input import Input
     from cli.settings import Settings
@@ -30,7 +32,7 @@ def _legacy(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(short_help="Build an image from a Dockerfile")
+@click.command(cls=DockerCommand, short_help="Build an image from a Dockerfile")
 @click.argument("path", metavar="PATH|-")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="Name the image, as name[:tag] (repeatable).")
 @click.option("-f", "--file", "file", metavar="FILE", help="The Dockerfile; - reads it from stdin [PATH/Dockerfile].")

@@ -9,6 +9,8 @@ import click
 
 from cli.completion import complete_images
 from cli.exit import ENGINE_FAILURE, Exit, report
+from cli.spelling import DockerCommand
+from core.errors import LamellaError
 
 if TYPE_CHECKING:
     from runtime.mounts import Mount
@@ -47,13 +49,13 @@ _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
-class EngineCommand(click.Command):
+class EngineCommand(DockerCommand):
     """A command whose wrong flags end with 125, so that they are not taken for the container's own exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
-        except click.UsageError as error:
+        except (click.UsageError, LamellaError) as error:
             raise Exit(report(error, ENGINE_FAILURE)) from error
 
 

@@ -10,10 +10,14 @@ from cli.completion import complete_running
 from cli.container_flags import environment
 from cli.exit import Exit, protect
 from cli.settings import Settings
+from cli.spelling import DockerCommand
 
 
 @click.command(
-    "exec", context_settings={"allow_interspersed_args": False}, short_help="Run a command in a running container"
+    "exec",
+    cls=DockerCommand,
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a command in a running container",
 )
 @click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")

@@ -70,6 +70,9 @@ def report(error: BaseException, failure: int = FAILURE) -> int:
     if isinstance(error, click.Abort | KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return 0
     if isinstance(error, click.UsageError):
         where = f"\nRun '{error.ctx.command_path} --help' for more information" if error.ctx else ""
         _say(f"{error.format_message()}{where}")

@@ -51,6 +51,17 @@ SECTIONS: dict[str, Table] = {
         "help": ("cli.help:help_", "Show this page, or the help of a command"),
     },
 }
+# Docker's commands that lamella does not have, and what helps meanwhile.
+NOT_THERE = {
+    "restart": "lamella stop NAME && lamella start NAME",
+    "top": "lamella exec NAME ps",
+    "diff": "", "attach": "lamella logs -f NAME", "cp": "lamella exec NAME cat FILE >FILE", "commit": "lamella build",
+    "export": "", "import": "ADD the archive in a Dockerfile FROM scratch", "save": "lamella push", "load": "lamella pull",
+    "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "events": "", "search": "",
+    "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
+    "system": "lamella image prune, lamella container prune, lamella builder prune, lamella info",
+    "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
+}  # fmt: skip
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
@@ -92,6 +103,9 @@ class LazyGroup(click.Group):
     def _unknown(self, name: str) -> str:
         import difflib
 
+        if name in NOT_THERE:
+            instead = NOT_THERE[name]
+            return f"the command {name!r} is not there yet" + (f"; until then: {instead}" if instead else "")
         close = difflib.get_close_matches(name, self.table, 1)
         return f"unknown command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
@@ -115,6 +129,10 @@ class Root(LazyGroup):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command has its own help with examples: lamella COMMAND --help",
 )
+@click.option(
+    "-v", "--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda ctx, _, given: _version(ctx, given),
+    help="Show the version.",
+)  # fmt: skip
 @click.option("--root", metavar="DIR", envvar="LAMELLA_ROOT", help="Where images and containers are kept.")
 @click.option(
     "--no-sync", is_flag=True, envvar="LAMELLA_NO_SYNC", help="Do not wait for the disk: for throw-away machines."
@@ -126,6 +144,14 @@ def lamella(ctx: click.Context, root: str | None, no_sync: bool, debug: bool) ->
     from cli.settings import Settings
 
     ctx.obj = Settings.read(root=root, sync=not no_sync, debug=debug)
+
+
+def _version(ctx: click.Context, given: bool) -> None:
+    if given:
+        from core.version import VERSION
+
+        click.echo(f"lamella version {VERSION}")
+        ctx.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

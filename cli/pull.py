@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.spelling import DockerCommand
 from cli.transfer import shown, tls_verify_option
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-@click.command(short_help="Download an image from a registry")
+@click.command(cls=DockerCommand, short_help="Download an image from a registry")
 @click.argument("name", metavar="NAME[:TAG|@DIGEST]")
 @click.option("-a", "--all-tags", is_flag=True, help="Download every tag of the repository.")
 @click.option("--platform", metavar="OS/ARCH", help="Choose among the platforms that the image is there for.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.completion import complete_images
+from cli.spelling import DockerCommand
 from cli.transfer import shown, tls_verify_option
 from core.errors import NotFound
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-@click.command(short_help="Upload an image to a registry")
+@click.command(cls=DockerCommand, short_help="Upload an image to a registry")
 @click.argument("name", metavar="NAME[:TAG]", shell_complete=complete_images)
 @click.option("-a", "--all-tags", is_flag=True, help="Upload every tag of the repository that is here.")
 @click.option(

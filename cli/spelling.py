@@ -59,3 +59,21 @@ def _with_value(option: click.Option, name: str, value: str) -> list[str]:
 
 def _is_switch(option: click.Option) -> bool:
     return option.is_flag or option.count
+
+
+class DockerCommand(click.Command):
+    """A command that knows what to do about those of Docker's flags that it does not have (`cli.foreign`)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption:
+            from cli.foreign import add_foreign
+
+            if not add_foreign(self):
+                raise
+        try:
+            return super().parse_args(ctx, respell(self, args))
+        except click.NoSuchOption as error:
+            # Nothing is proposed: it might be what lamella does not have.
+            raise click.UsageError(f"No such option {error.option_name!r}.", ctx) from None

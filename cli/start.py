@@ -11,12 +11,13 @@ import click
 from cli.completion import complete_containers
 from cli.exit import Exit, protect
 from cli.settings import Settings
+from cli.spelling import DockerCommand
 
 if TYPE_CHECKING:
     from runtime.container import Container
 
 
-@click.command(short_help="Start created or stopped containers")
+@click.command(cls=DockerCommand, short_help="Start created or stopped containers")
 @click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-a", "--attach", is_flag=True, help="Stay with it: show its output, end with its exit code.")
 @click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")

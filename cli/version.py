@@ -22,12 +22,13 @@ def version(template: str | None) -> None:
     import platform
 
     from cli.output import render
+    from image.platform import host_platform
 
     side = {
         "Version": VERSION,
         "ApiVersion": "",
         "Os": "linux",
-        "Arch": platform.machine(),
+        "Arch": host_platform().architecture,
         "PythonVersion": platform.python_version(),
     }
     click.echo(render(template, {**side, "Client": side, "Server": side}))

@@ -1,0 +1,109 @@
+"""Docker's flags that lamella does not have: what happens to a script that uses them. Only looked at where one is met.
+
+A flag that only hints, or asks for what is done anyway, is accepted; where a limit or an extra is lost a warning says so;
+where the outcome would be another one, the command is refused in one clear line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from core.errors import Unsupported
+
+# Words after a flag's names: the values that ask for nothing. A trailing `?` marks a switch.
+_RUN_IGNORED = (
+    "--disable-content-trust?", "--no-healthcheck?", "--log-driver", "--log-opt", "--expose", "--isolation", "--runtime",
+    "--oom-score-adj", "--network-alias --net-alias", "--detach-keys", "--volume-driver",
+)  # fmt: skip
+_RUN_DISCARDED = (
+    "--memory -m", "--memory-swap", "--memory-reservation", "--memory-swappiness", "--kernel-memory", "--cpus",
+    "--cpu-shares -c", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpuset-cpus",
+    "--cpuset-mems", "--blkio-weight", "--blkio-weight-device", "--device-read-bps", "--device-read-iops",
+    "--device-write-bps", "--device-write-iops", "--pids-limit", "--ulimit", "--cgroup-parent", "--storage-opt",
+    "--oom-kill-disable?", "--restart no", "--health-cmd", "--health-interval", "--health-retries",
+    "--health-start-period", "--health-start-interval", "--health-timeout",
+)  # fmt: skip
+_RUN_REFUSED = (
+    "--device", "--device-cgroup-rule", "--gpus", "--volumes-from", "--dns", "--dns-option --dns-opt", "--dns-search",
+    "--sysctl", "--group-add", "--link", "--link-local-ip", "--ip", "--ip6", "--mac-address", "--domainname",
+    "--use-api-socket?", "--pid private", "--ipc private shareable", "--uts private", "--userns host",
+    "--cgroupns private", "--platform",
+)  # fmt: skip
+_BUILD_IGNORED = (
+    "--cache-from", "--builder", "--allow", "--disable-content-trust?", "--layers?", "--jobs", "--debug?", "-D?",
+)  # fmt: skip
+_BUILD_DISCARDED = ("--provenance false 0", "--sbom false 0", "--attest", "--cache-to", "--policy")
+_BUILD_REFUSED = (
+    "--output -o type=docker type=image", "--push? false", "--secret", "--ssh", "--build-context", "--annotation",
+    "--metadata-file", "--check? false", "--call build",
+)  # fmt: skip
+_TRANSFER = ("--disable-content-trust?",)
+_KEYS = ("--detach-keys", "--checkpoint", "--checkpoint-dir")
+
+# command → the flags that are ignored, discarded with a warning, refused
+_FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "run": (_RUN_IGNORED, _RUN_DISCARDED, _RUN_REFUSED),
+    "create": ((*_RUN_IGNORED, "--attach -a"), _RUN_DISCARDED, _RUN_REFUSED),
+    "build": (_BUILD_IGNORED, _BUILD_DISCARDED, _BUILD_REFUSED),
+    "exec": (_KEYS, (), ()),
+    "start": (_KEYS, (), ()),
+    "push": (_TRANSFER, (), ()),
+    "pull": (_TRANSFER, (), ()),
+}
+_HINTS = {
+    "--push": "push it afterwards: lamella push NAME",
+    "--output": "the image is kept here; `lamella push` sends it to a registry",
+    "--metadata-file": "--iidfile writes the image's ID to a file",
+    "--dns": "the container uses the host's resolv.conf",
+    "--platform": "images run on this machine's platform only",
+    "--ip": "containers share the host's network, or have none",
+}
+
+
+def add_foreign(command: click.Command) -> bool:
+    """Give `command` the flags that Docker's command of this name has besides; False where there are none (left)."""
+    groups = _FLAGS.get(command.name or "", ())
+    if not groups or any(getattr(param, "foreign", False) for param in command.params):
+        return False
+    for flags, meet in zip(groups, (_ignore, _discard, _refuse), strict=True):
+        command.params += [_option(flag, meet) for flag in flags]
+    return True
+
+
+def _option(flag: str, meet: Callable[[str], None]) -> click.Option:
+    words = flag.replace("?", "").split()
+    names = [word for word in words if word.startswith("-")]
+    harmless = ["", *words[len(names) :]]
+
+    def callback(ctx: click.Context, param: click.Parameter, given: Any) -> None:
+        values = [] if given in (None, (), False) else ["true"] if given is True else list(given)
+        if not all(value in harmless or (names[0] == "--platform" and _is_ours(value)) for value in values):
+            meet(names[0])
+
+    name = "foreign_" + names[0].strip("-").replace("-", "_")
+    shape: dict[str, Any] = {"is_flag": True} if "?" in flag else {"multiple": True}
+    option = click.Option([*names, name], callback=callback, expose_value=False, hidden=True, **shape)
+    option.foreign = True  # type: ignore[attr-defined]
+    return option
+
+
+def _is_ours(platform: str) -> bool:
+    from image.platform import Platform, host_platform
+
+    return platform == host_platform().os or Platform.parse(platform) == host_platform()
+
+
+def _ignore(name: str) -> None:
+    pass
+
+
+def _discard(name: str) -> None:
+    sys.stderr.write(f"WARNING: {name} is not there yet, and discarded\n")
+
+
+def _refuse(name: str) -> None:
+    raise Unsupported(f"{name} is not there yet in this version of lamella", _HINTS.get(name, "leave it out"))

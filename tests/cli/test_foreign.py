@@ -1,0 +1,81 @@
+"""Docker's flags that lamella does not have: a script that uses them works, is warned, or is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from core.version import VERSION
+from image.platform import host_platform
+from tests.cli.conftest import Said
+from tests.conftest import Lamella, needs
+
+Cli = Callable[..., Said]
+
+# The command with the flag gets as far as looking for an image or a directory that is not there.
+ACCEPTED = [
+    "run --pull=never --log-driver json-file --log-opt max-size=1m nosuch",
+    "run --pull=never --disable-content-trust=false --expose 80 --restart=no nosuch",
+    f"create --pull=never -a stdout --platform {host_platform()} --pid= nosuch",
+    "build --cache-from app:cache --provenance=false --sbom=false --output=type=docker /nosuch",
+    "build --push=false --load --rm --force-rm=false -m 1g /nosuch",
+    "exec --detach-keys ctrl-x nosuch true",
+    "start --detach-keys=ctrl-x -a nosuch",
+]
+DISCARDED = [
+    ("run --pull=never -m=1g nosuch", "--memory"),
+    ("run --pull=never --cpus 2 --rm=true nosuch", "--cpus"),
+    ("create --pull=never --restart unless-stopped nosuch", "--restart"),
+    ("build --cache-to type=registry,ref=x /nosuch", "--cache-to"),
+]
+REFUSED = [
+    ("run --gpus all nosuch", "--gpus", 125),
+    ("run --dns 192.0.2.1 nosuch", "--dns", 125),
+    ("create --platform linux/s390x nosuch", "--platform", 125),
+    ("build --push /nosuch", "--push", 1),
+    ("build -o out /nosuch", "--output", 1),
+    ("build --secret id=x,src=y /nosuch", "--secret", 1),
+]
+
+
+@needs()
+@pytest.mark.parametrize("words", ACCEPTED)
+def test_a_flag_that_changes_nothing_is_accepted(lamella: Lamella, words: str) -> None:
+    said = lamella(*words.split(), check=False).stderr
+    assert "nosuch" in said and "option" not in said and "WARNING" not in said
+
+
+@needs()
+@pytest.mark.parametrize(("words", "flag"), DISCARDED)
+def test_a_limit_that_is_lost_is_said(lamella: Lamella, words: str, flag: str) -> None:
+    said = lamella(*words.split(), check=False).stderr
+    assert said.startswith(f"WARNING: {flag} is not there yet, and discarded\nlamella: ") and "nosuch" in said
+
+
+@pytest.mark.parametrize(("words", "flag", "code"), REFUSED)
+def test_what_would_change_the_outcome_is_refused(cli: Cli, words: str, flag: str, code: int) -> None:
+    said = cli(*words.split())
+    assert said.code == code
+    assert said.err.startswith(f"lamella: {flag} is not there yet in this version of lamella\n  ")
+
+
+def test_what_docker_does_not_know_is_no_option(cli: Cli) -> None:
+    said = cli("run", "--memory", "1g", "--nonsense", "app")
+    assert (said.code, said.err.split("\n")[0]) == (125, "lamella: No such option '--nonsense'.")
+
+
+def test_a_command_of_docker_s_that_is_not_there_is_no_typing_mistake(cli: Cli) -> None:
+    assert cli("pause", "box").err.startswith("lamella: the command 'pause' is not there yet\n")
+    assert "lamella stop NAME && lamella start NAME" in cli("container", "restart", "box").err
+    assert "did you mean 'image'" in cli("imagse").err
+
+
+def test_without_a_command_there_is_help(cli: Cli) -> None:
+    for words in ([], ["image"], ["container"], ["builder"]):
+        said = cli(*words)
+        assert (said.code, said.err, said.out[:7]) == (0, "", "Usage: ")
+
+
+def test_version_is_a_flag_as_well(cli: Cli) -> None:
+    assert cli("--version").out == cli("-v").out == f"lamella version {VERSION}\n"
