@@ -24,8 +24,8 @@ class User(Value):
 def lookup(rootfs: str | os.PathLike[str], text: str) -> User:
     """The user that `text` (`name`, `uid`, `name:group`, `uid:gid`; empty is root) means in `rootfs`.
 
-    Numbers need no entry, names do; supplementary groups come with a user that has one and names no group.
-    Raises NotFound.
+    Numbers need no entry, names do; supplementary groups come with a user that has one and names no group. The group
+    itself is always among them, so that dropping it cannot open what it is kept from (CVE-2022-36109). Raises NotFound.
     """
     name, colon, group = text.partition(":")
     name = name or "0"
@@ -39,8 +39,9 @@ def lookup(rootfs: str | os.PathLike[str], text: str) -> User:
     gid = int(entry[3]) if entry else 0
     home = entry[5] if entry and entry[5] else "/"
     if colon and group:
-        return User(uid, _find_group(rootfs, group), (), home)
-    return User(uid, gid, _groups_of(rootfs, entry[0]) if entry else (), home)
+        gid = _find_group(rootfs, group)
+        return User(uid, gid, (gid,), home)
+    return User(uid, gid, tuple(sorted({gid, *(_groups_of(rootfs, entry[0]) if entry else ())})), home)
 
 
 def _is_id(text: str) -> bool:

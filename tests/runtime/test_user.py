@@ -23,3 +23,9 @@ class TestLookup:
         (tmp_path / "etc").mkdir()
         with unopened(tmp_path / "etc/passwd"):
             assert lookup(tmp_path, "7").uid == 7
+
+    @pytest.mark.parametrize(
+        ("text", "groups"), [("web", (50, 1001)), ("1000", (50, 1001)), ("web:50", (50,)), ("7:8", (8,)), ("7", (0,)), ("", (0,))]
+    )  # fmt: skip
+    def test_the_group_is_among_the_groups(self, rootfs: Path, text: str, groups: tuple[int, ...]) -> None:
+        assert lookup(rootfs, text).groups == groups
