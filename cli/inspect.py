@@ -23,8 +23,9 @@ _format = click.option("-f", "--format", "template", metavar="FORMAT", help="jso
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID...", shell_complete=complete_objects)
 @_format
 @click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look only among these.")
+@click.option("-s", "--size", is_flag=True, help="Also what each container has written.")
 @click.pass_obj
-def inspect(settings: Settings, names: tuple[str, ...], template: str | None, kind: str | None) -> int:
+def inspect(settings: Settings, names: tuple[str, ...], template: str | None, kind: str | None, size: bool) -> int:
     """Show everything about containers and images, as JSON. Where both have the name, the container is meant.
 
     \b
@@ -36,7 +37,7 @@ def inspect(settings: Settings, names: tuple[str, ...], template: str | None, ki
     from cli.wiring import open_store
 
     with open_store(settings) as store:
-        looks = {"container": _container_look(settings, store), "image": _image_look(store)}
+        looks = {"container": _container_look(settings, store, size), "image": _image_look(store)}
         return show(names, [looks[kind]] if kind else list(looks.values()), template, kind or "object")
 
 
@@ -98,7 +99,7 @@ def _image_look(store: Store) -> Look:
     return look
 
 
-def _container_look(settings: Settings, store: Store) -> Look:
+def _container_look(settings: Settings, store: Store, size: bool) -> Look:
     if not any(hold.kind == "container" for hold in store.holds.all()):
         return lambda name: None
 
@@ -106,11 +107,14 @@ def _container_look(settings: Settings, store: Store) -> Look:
         from cli.containers import Workshop
         from runtime.containers import NoSuchContainer
         from runtime.inspect import inspect
+        from runtime.size import written
 
         with Workshop(settings) as shop:
             try:
-                return inspect(shop.containers, shop.containers.find(name))
+                found = shop.containers.find(name)
             except NoSuchContainer:
                 return None
+            more = {"SizeRw": written(shop.containers, found)} if size else {}
+            return inspect(shop.containers, found) | more
 
     return look

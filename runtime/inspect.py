@@ -139,20 +139,34 @@ def _host_config(container: Container) -> dict[str, Any]:
         "ShmSize": container.shm_size,
         "Init": container.init,
         "Isolation": "",
+        **_NOT_LIMITED,
         "MaskedPaths": None if container.privileged else list(MASKED),
         "ReadonlyPaths": None if container.privileged else list(READ_ONLY),
     }
 
 
+# What no container has here, under the names where scripts look.
+_NOT_LIMITED: dict[str, Any] = {
+    "VolumesFrom": None, "VolumeDriver": "", "Links": None, "GroupAdd": None, "Dns": [], "DnsOptions": [], "DnsSearch": [],
+    "PidMode": "", "IpcMode": "private", "UTSMode": "", "UsernsMode": "", "CgroupnsMode": "private", "CgroupParent": "",
+    "OomScoreAdj": 0, "OomKillDisable": False, "Memory": 0, "MemorySwap": 0, "MemoryReservation": 0, "NanoCpus": 0,
+    "CpuShares": 0, "CpuPeriod": 0, "CpuQuota": 0, "CpusetCpus": "", "CpusetMems": "", "PidsLimit": None, "Ulimits": [],
+    "Devices": [], "DeviceRequests": None,
+}  # fmt: skip
+
+
 def _network(container: Container) -> dict[str, Any]:
-    network = {"IPAddress": "", "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": "", "EndpointID": ""}
+    addresses: dict[str, Any] = {
+        "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0, "MacAddress": "",
+    }  # fmt: skip
+    network = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None, **addresses}
     return {
         "Bridge": "",
         "SandboxID": "",
+        "SandboxKey": "",
         "Ports": {},
-        "IPAddress": "",
-        "Gateway": "",
-        "MacAddress": "",
+        **addresses,
         "Networks": {container.network: network},
     }
 

@@ -60,10 +60,23 @@ _LISTS = frozenset(
         "DriverStatus",
         "SecurityOptions",
         "Test",
+        "VolumesFrom",
     ]
 )
 _OPTIONAL = frozenset(
-    ["StopSignal", "Healthcheck", "Shell", "ArgsEscaped", "Variant", "OsVersion", "Health", "Comment", "Author"]
+    [
+        "StopSignal",
+        "Healthcheck",
+        "Shell",
+        "ExposedPorts",
+        "OnBuild",
+        "ArgsEscaped",
+        "Variant",
+        "OsVersion",
+        "Health",
+        "Comment",
+        "Author",
+    ]
 )
 _TEXTS = frozenset(["StopSignal", "Variant", "OsVersion", "Comment", "Author"])
 

@@ -59,6 +59,7 @@ CASES = [
     (r'{{"\t\u00e9\x41"}}{{`\t`}}', "\té" r"A\t"),
     ("{{'a'}} {{0x10}} {{1_000}} {{1.50}} {{1e3}}", "97 16 1000 1.5 1000"),
     ('{{.Config.StopSignal}}{{if .Config.Healthcheck}}x{{end}}', ""),
+    ("{{.Config.ExposedPorts}} {{.Config.OnBuild}}{{range $p, $_ := .Config.ExposedPorts}}x{{end}}", "map[] []"),
 ]  # fmt: skip
 
 FAULTS = [

@@ -302,6 +302,11 @@ class TestInspect:
         assert Path(f"/proc/{running['State']['Pid']}/cmdline").read_bytes().startswith(b"sh\0-c\0trap")
         assert running["NetworkSettings"]["Networks"].keys() == {"none"}
 
+    def test_what_scripts_read_is_there_even_when_it_is_nothing(self, lamella: Lamella, web: str) -> None:
+        template = "{{.HostConfig.Memory}} {{.HostConfig.Dns}} {{.HostConfig.PidMode}}{{.NetworkSettings.IPPrefixLen}} {{.Config.OnBuild}}"
+        assert lamella("inspect", "-f", template, web).stdout == "0 [] 0 []\n"
+        assert lamella("inspect", "-s", "-f", "{{ge .SizeRw 0}}", web).stdout == "true\n"
+
     def test_templates(self, lamella: Lamella, web: str) -> None:
         assert (
             lamella("container", "inspect", "-f", "{{.State.Status}} {{.Config.Labels.tier}}", web).stdout
