@@ -1,8 +1,11 @@
-"""An image made without a builder, so that the runtime is tested by itself."""
+"""An image made without a builder, so that the runtime is tested by itself; and an end to whatever a test left running."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from image.config import ContainerConfig
 from runtime.state import state_directory
+from runtime.status import read_status
 from tests.suites.rooted import publish_root
 
 MakeImage = Callable[..., str]
@@ -33,7 +37,12 @@ def bb(make_image: MakeImage) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _no_state_is_left(store_root: Path) -> Iterator[None]:
+def _nothing_is_left(store_root: Path) -> Iterator[None]:
+    """Containers in the background outlive the test's processes: with their keepers all of them end."""
     yield
-    state = state_directory(store_root)
-    shutil.rmtree(state)
+    for directory in (store_root / "containers").glob("[!.]*"):
+        keeper = read_status(directory).keeper
+        with contextlib.suppress(ProcessLookupError):
+            if keeper:
+                os.kill(keeper, signal.SIGKILL)
+    shutil.rmtree(state_directory(store_root), ignore_errors=True)
