@@ -121,6 +121,7 @@ def debugging() -> bool:
 
 
 def _say(text: str) -> None:
+    text = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)  # some of it is a stranger's
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"lamella: {text}\n")
         sys.stderr.flush()

@@ -57,9 +57,13 @@ def _label_heading(name: str) -> str:
     return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
+# What a terminal takes for commands: a table shows what images say about themselves. C0 but for the new line, and C1.
+_UNPRINTED = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160)), "?")
+
+
 def table(rows: Iterable[Sequence[str]]) -> str:
     """`rows` in columns, each at least 10 wide with 3 blanks after it; the last cell of a row is not padded."""
-    lines = [list(row) for row in rows]
+    lines = [[cell.translate(_UNPRINTED) for cell in row] for row in rows]
     widths: dict[int, int] = {}
     for row in lines:
         for column, cell in enumerate(row[:-1]):

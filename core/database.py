@@ -7,6 +7,7 @@ them a file has seen is kept in the file itself, a row for each owner.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,13 @@ class Database:
         self._sync = sync
         self._local = threading.local()
         self._connections: list[tuple[threading.Thread, sqlite3.Connection]] = []
+        self._make_private()
         self._migrate(owner, migrations)
+
+    def _make_private(self) -> None:
+        """A new file is its owner's alone, as are the ones that SQLite makes beside it: who may read them may lock them."""
+        with contextlib.suppress(OSError):  # SQLite will say what is wrong with the place
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

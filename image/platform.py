@@ -46,10 +46,8 @@ class Platform(Value):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """From an index's `platform` or an image config; missing fields read as unknown."""
-        return cls._normal(
-            str(data.get("os") or "unknown"), str(data.get("architecture") or "unknown"),
-            str(data.get("variant") or ""), str(data.get("os.version") or ""),
-        )  # fmt: skip
+        names = [_plain(data.get(name)) for name in ("os", "architecture", "variant", "os.version")]
+        return cls._normal(names[0] or "unknown", names[1] or "unknown", names[2], names[3])
 
     def to_json(self) -> dict[str, str]:
         data = {"architecture": self.architecture, "os": self.os}
@@ -69,8 +67,14 @@ class Platform(Value):
         if self.variant == offered.variant:
             return 10
         if self.architecture == "arm" and offered.variant <= self.variant:
-            return 1 + int(offered.variant.lstrip("v") or 0)
+            number = offered.variant.lstrip("v")
+            return 1 + (int(number) if number.isdecimal() and len(number) == 1 else 0)
         return 1 if not self.variant or not offered.variant else 0
+
+
+def _plain(name: object) -> str:
+    """What an image calls its platform, without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else "?" for c in str(name or "")[:100])
 
 
 @functools.cache

@@ -34,6 +34,10 @@ def test_columns_are_at_least_ten_wide_and_three_apart() -> None:
     assert table([["A", "B"], ["12345678", "x"]]) == "A          B\n12345678   x\n"
 
 
+def test_what_a_terminal_would_take_for_a_command_is_not_shown() -> None:
+    assert table([["A", "B"], ["\x1b[2J", "\x9bé\tü\n"]]) == "A         B\n?[2J      ?é?ü\n\n"
+
+
 def test_json_is_compact_and_keeps_every_character() -> None:
     assert render("json", {"b": "<é>", "a": [1, None]}) == '{"b":"<é>","a":[1,null]}'
 

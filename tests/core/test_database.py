@@ -20,6 +20,14 @@ def count(database: Database) -> int:
     return int(database.read().execute("SELECT COUNT(*) FROM t").fetchone()[0])
 
 
+def test_nobody_else_may_read_the_file_or_what_is_beside_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db", "me", [TABLE])
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "db": 0o600, "db-shm": 0o600, "db-wal": 0o600,
+    }  # fmt: skip
+    database.close()
+
+
 def test_migrations_are_applied_once_and_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "db"
     Database(path, "me", [TABLE]).close()

@@ -14,6 +14,8 @@ from image.digest import ChainID, DiffID, Digest, chain_id
 from image.manifest import Index, Manifest, parse_any
 from image.platform import Platform
 
+STRANGE = {"os": "linux", "architecture": "arm", "variant": "oops", "os.version": ["\x1b[2J"]}
+
 EMPTY = DiffID("sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef")
 CONFIG = Descriptor(media.OCI_CONFIG, Digest.of(b"{}"), 2)
 
@@ -150,3 +152,10 @@ def test_platforms_have_one_normal_form(text: str, normal: str) -> None:
 def test_a_malformed_platform_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         Platform.parse(text)
+
+
+def test_a_platform_that_makes_no_sense_is_shown_and_compared_without_harm() -> None:
+    found = Platform.from_json(STRANGE | {"os": "\x1b]0;x\x07"})
+    assert str(found) == "?]0;x?/arm/oops"
+    assert Platform.parse("linux/arm/v7").accepts(Platform.from_json(STRANGE)) == 1
+    assert Platform.parse("linux/arm/v7").accepts(Platform.parse("linux/arm/v6")) == 7
