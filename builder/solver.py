@@ -251,7 +251,7 @@ class Solver:
         if isinstance(origin, Stage):
             names = self._directories(origin, self.solve(origin))
         else:
-            names = list(dict.fromkeys(self._tools.layers.directories(origin.image.diff_ids)))
+            names = self._tools.layers.directories(origin.image.diff_ids)
         key = f"{self._name}-{secrets.token_hex(4)}"
         self._tools.snapshotter.prepare(key, names)
         try:

@@ -34,6 +34,12 @@ class TooManyLayers(Unsupported):
         )
 
 
+def stack(names: Sequence[str]) -> list[str]:
+    """`names` of layers, bottom first, each once: one that comes twice hides at its upper place what it holds at the lower.
+    (Images with a layer twice are legal, and no kernel stacks them.)"""
+    return list(reversed(dict.fromkeys(reversed(names))))
+
+
 class Places:
     """The snapshots of one root, for both ways of making them."""
 
@@ -46,8 +52,9 @@ class Places:
         self._claims: dict[str, Claim] = {}
 
     def create(self, key: str, parents: Sequence[str], fill: Callable[[Path], None]) -> None:
-        """Make the snapshot's directory, with what `fill` puts into it. Raises Conflict where `key` exists."""
+        """Make the snapshot's directory on `stack(parents)`, with what `fill` puts into it. Raises Conflict where `key` exists."""
         target = self._checked(key)
+        parents = stack(parents)
         below = ":".join(parents) or ":"
         if len(below) > MAX_NAMES_BYTES:
             raise TooManyLayers(len(parents))

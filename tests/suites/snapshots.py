@@ -161,6 +161,19 @@ class SnapshotterSuite:
 
         inside(work)
 
+    def test_a_layer_that_comes_twice_counts_at_the_top(self, root: Path, open_: Open) -> None:
+        def work() -> None:
+            snapshots = open_()
+            first = build(snapshots, "first", [], lambda tree: (write(tree / "x", "1"), write(tree / "y", "1")))
+            second = build(
+                snapshots, "second", [first], lambda tree: (write(tree / "x", "2"), write(tree / "z", "2"), (tree / "y").unlink())
+            )  # fmt: skip
+            snapshots.prepare("both", [first, second, first])
+            with snapshots.mounted("both") as tree:
+                assert shown(tree) == {"x": "-1", "y": "-1", "z": "-2"}
+
+        inside(work)
+
     def test_the_same_steps_give_the_same_layers(self, root: Path, open_: Open) -> None:
         def fixed(tree: Path) -> None:
             base(tree)
