@@ -15,7 +15,8 @@ MAX_NAME = 255
 
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_HOST = re.compile(
+# Compiled at its first use: most names have no host.
+_HOST = (
     r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*"
     r"|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
 )
@@ -35,7 +36,7 @@ class Reference(Value):
         rest, _, digest = text.partition("@")
         name, tag = _split_tag(rest)
         registry, path = _split_registry(name)
-        if re.fullmatch(r"[0-9a-f]{64}", rest):
+        if len(rest) == 64 and not set(rest) - set("0123456789abcdef"):
             raise InvalidInput(
                 f"invalid image name {text!r}: 64 hexadecimal digits are an ID",
                 "use the ID where an image is asked for",
@@ -44,7 +45,7 @@ class Reference(Value):
             raise InvalidInput(
                 f"invalid image name {text!r}: the repository name must be lower-case", f"write {text.lower()!r}"
             )
-        if not _PATH.fullmatch(path) or not _HOST.fullmatch(registry):
+        if not _PATH.fullmatch(path) or not (registry == DEFAULT_REGISTRY or re.fullmatch(_HOST, registry)):
             raise InvalidInput(
                 f"invalid image name {text!r}",
                 "write it as [host[:port]/]name[:tag], such as localhost:5000/team/app:1.0",
