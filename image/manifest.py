@@ -25,7 +25,7 @@ def canonical_json(data: Any) -> bytes:
 def parse_object(raw: bytes, what: str) -> dict[str, Any]:
     """`raw` as a JSON object; `what` names it in the InvalidInput that is raised otherwise."""
     try:
-        data = json.loads(raw)
+        data = json.loads(raw.decode())  # by itself it would take UTF-16 as well, which nobody else reads
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} is not JSON: {error}") from error
     if not isinstance(data, dict):

@@ -10,6 +10,9 @@ from core.paths import clean, resolve_in
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, StartFailed
 from runtime.spec import PATH
 
+MAX_STRING = 128 << 10  # bytes of one argument or variable
+MAX_SIZE = 6 << 20  # bytes of all of them, however large the stack may be
+
 
 def check(root: str, args: Sequence[str], env: Sequence[str], cwd: str, covered: Sequence[str] = ()) -> None:
     """Raises StartFailed, with the exit code a shell would give, for a command that cannot start in `root`.
@@ -17,6 +20,7 @@ def check(root: str, args: Sequence[str], env: Sequence[str], cwd: str, covered:
     A path below one of the mount points `covered` is left for the runtime to judge.
     """
     name = args[0]
+    _check_size(args, env)
     denied = False
     for path in _candidates(name, env, cwd):
         if any(path == point or path.startswith(point.rstrip("/") + "/") for point in covered):
@@ -37,6 +41,21 @@ def check(root: str, args: Sequence[str], env: Sequence[str], cwd: str, covered:
         NOT_FOUND,
         "check the spelling, and that the image has it",
     )
+
+
+def _check_size(args: Sequence[str], env: Sequence[str]) -> None:
+    """execve(2), "Limits on size of arguments and environment": a runtime would find out in the container only."""
+    import resource
+
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    limit = MAX_SIZE if stack == resource.RLIM_INFINITY else min(max(stack // 4, MAX_STRING), MAX_SIZE)
+    sizes = [len(os.fsencode(text)) + 1 for text in (*args, *env)]
+    if max(sizes) > MAX_STRING or sum(sizes) + 8 * len(sizes) > limit:
+        raise StartFailed(
+            f'cannot start the container: exec: "{args[0][:100]}": argument list too long',
+            NOT_EXECUTABLE,
+            "its arguments and environment are larger than the kernel takes",
+        )
 
 
 def _candidates(name: str, env: Sequence[str], cwd: str) -> list[str]:

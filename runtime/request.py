@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from core.clock import now
 from core.errors import InvalidInput
+from core.paths import clean
 from core.value import Value, field
 from image.config import ContainerConfig
 from runtime.container import Container
 from runtime.mounts import Mount
 from runtime.spec import PATH
+
+MAX_PATH = 4096  # bytes, with the NUL at the end
 
 
 class Request(Value):
@@ -56,6 +59,7 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
     number_of(stop_signal)
     hostname = request.hostname or (os.uname().nodename if request.network == "host" else id[:12])
     covered = {mount.target for mount in request.mounts}
+    check_paths(request.cwd or config.working_dir, (*config.volumes, *request.volumes))
     return Container(
         id=id, name=name, image=image, image_name=request.image_name, created=now(), entrypoint=entrypoint, cmd=cmd,
         env=merged_env(config.env, (f"HOSTNAME={hostname}", *request.env)), cwd=request.cwd or config.working_dir or "/",
@@ -67,6 +71,17 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
         auto_remove=request.auto_remove,
     )  # fmt: skip
+
+
+def check_paths(cwd: str, volumes: Iterable[str]) -> None:
+    """Whether the kernel can take what an image calls its paths. Raises InvalidInput."""
+    for what, path in (("working directory", cwd), *(("volume", volume) for volume in volumes)):
+        if "\0" in path or len(os.fsencode(path)) >= MAX_PATH:
+            raise InvalidInput(
+                f"the {what} {path[:60]!r} cannot be a path", "a path has no NUL, and less than 4096 bytes"
+            )
+        if what == "volume" and clean(path) == "/":
+            raise InvalidInput(f"invalid volume {path!r}: it would hide the whole image", "give it a directory")
 
 
 def command(request: Request, config: ContainerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -159,3 +159,8 @@ def test_a_platform_that_makes_no_sense_is_shown_and_compared_without_harm() -> 
     assert str(found) == "?]0;x?/arm/oops"
     assert Platform.parse("linux/arm/v7").accepts(Platform.from_json(STRANGE)) == 1
     assert Platform.parse("linux/arm/v7").accepts(Platform.parse("linux/arm/v6")) == 7
+
+
+def test_json_is_utf_8_and_nothing_else() -> None:
+    with pytest.raises(InvalidInput, match="not JSON"):
+        parse_any(json.dumps({"schemaVersion": 2, "layers": []}).encode("utf-16"), media.OCI_MANIFEST)

@@ -34,6 +34,27 @@ def leftovers(store_root: Path) -> list[str]:
     return os.listdir(store_root / "containers") + os.listdir(store_root / "snapshots")
 
 
+class TestImagesThatMakeNoSense:
+    @pytest.mark.parametrize(
+        ("config", "said", "code"),
+        [
+            ({"working_dir": "/a\0b"}, "the working directory '/a\\x00b' cannot be a path", 125),
+            ({"working_dir": "/" + "a/" * 3000}, "cannot be a path", 125),
+            ({"volumes": ("/a\0b",)}, "the volume '/a\\x00b' cannot be a path", 125),
+            ({"volumes": ("/a/..",)}, "it would hide the whole image", 125),
+            ({"env": ("A=" + "x" * 200_000,)}, "argument list too long", 126),
+            ({"env": tuple(f"A{n}=" + "x" * 100_000 for n in range(80))}, "argument list too long", 126),
+            ({"user": "../../root"}, "unable to find user ../../root", 125),
+        ],
+    )
+    def test_they_are_refused_in_one_clear_line(
+        self, lamella: Lamella, make_image: MakeImage, config: dict[str, object], said: str, code: int
+    ) -> None:
+        make_image("strange", **config)
+        done = lamella("run", "--rm", "strange", "true", check=False)
+        assert done.returncode == code and said in done.stderr and len(done.stderr.splitlines()) == 2
+
+
 class TestStreamsAndExitCodes:
     def test_output_goes_where_it_belongs(self, run: Lamella) -> None:
         done = run("sh", "-c", "echo out; echo err >&2")
