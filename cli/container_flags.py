@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import click
-
-from cli.completion import complete_images
-from cli.exit import ENGINE_FAILURE, Exit, report
-from cli.spelling import DockerCommand
-from core.errors import LamellaError
 
 if TYPE_CHECKING:
     from runtime.mounts import Mount
 
-_FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+Flag = tuple[
+    tuple[str, ...], dict[str, Any]
+]  # its names, and click's options for it; `choices` are the values it takes
+
+SHARED: tuple[Flag, ...] = (
     (("-e", "--env"), {"multiple": True, "metavar": "NAME[=VALUE]", "help": "Set a variable; without a value, pass ours on."}),
     (("--env-file",), {"multiple": True, "metavar": "FILE", "help": "Read variables from a file."}),
     (("-v", "--volume"), {"multiple": True, "metavar": "SOURCE:TARGET[:ro]", "help": "Bind a directory or file of the host."}),
@@ -44,32 +42,16 @@ _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-i", "--interactive"), {"is_flag": True, "help": "Keep stdin open."}),
     (("-t", "--tty"), {"is_flag": True, "help": "Give the container a terminal."}),
     (("--rm",), {"is_flag": True, "help": "Remove the container when it ends."}),
-    (("--pull",), {"type": click.Choice(["missing", "always", "never"]), "default": "missing", "help": "When to pull the image."}),
+    (("--pull",), {"choices": ("missing", "always", "never"), "default": "missing", "help": "When to pull the image."}),
     (("--cidfile",), {"metavar": "FILE", "help": "Write the container's ID to a new file."}),
+    (("-q", "--quiet"), {"is_flag": True, "help": "Do not show the progress of a pull."}),
 )  # fmt: skip
-
-
-class EngineCommand(DockerCommand):
-    """A command whose wrong flags end with 125, so that they are not taken for the container's own exit code."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except (click.UsageError, LamellaError) as error:
-            raise Exit(report(error, ENGINE_FAILURE)) from error
-
-
-def container_flags(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the shared flags, IMAGE and COMMAND."""
-    function = click.argument("command", nargs=-1, type=click.UNPROCESSED)(function)
-    function = click.argument("image", shell_complete=complete_images)(function)
-    for names, options in reversed(_FLAGS):
-        function = click.option(*names, **options)(function)
-    return function
-
-
-# After IMAGE everything belongs to the container; -h is Docker's short form of --hostname.
-CONTEXT: dict[str, Any] = {"allow_interspersed_args": False, "help_option_names": ["--help"]}
+RUN: tuple[Flag, ...] = (
+    *SHARED,
+    (("-d", "--detach"), {"is_flag": True, "help": "Run in the background and print the ID."}),
+    (("-a", "--attach"), {"multiple": True, "metavar": "STREAM", "help": "Accepted for Docker's sake: all are attached."}),
+    (("--sig-proxy/--no-sig-proxy",), {"default": True, "hidden": True}),
+)  # fmt: skip
 
 
 def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -> Any:
@@ -114,7 +96,7 @@ def shm_size(text: str | None) -> int:
 def warn_about_ports(flags: Mapping[str, Any]) -> None:
     """Published ports mean nothing without a network of the container's own, as Docker says too."""
     if flags["publish"] or flags["publish_all"]:
-        click.echo(f"WARNING: Published ports are discarded when using {flags['network']} network mode", err=True)
+        sys.stderr.write(f"WARNING: Published ports are discarded when using {flags['network']} network mode\n")
 
 
 def network(text: str) -> str:

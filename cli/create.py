@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cli.container_flags import CONTEXT, EngineCommand, container_flags, make_request, warn_about_ports
+from cli.container_command import CONTEXT, EngineCommand, with_flags
+from cli.container_flags import SHARED
 from cli.exit import ENGINE_FAILURE, Exit, protect
 from cli.settings import Settings
-from core.errors import Conflict, InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    from cli.containers import Workshop
-    from core.locks import FileLock
-    from runtime.container import Container
-    from runtime.request import Request
 
 
 @click.command(cls=EngineCommand, context_settings=CONTEXT, short_help="Create a container without starting it")
-@container_flags
-@click.option("-q", "--quiet", is_flag=True, help="Do not show the progress of a pull.")
+@with_flags(SHARED)
 @click.pass_obj
 def create(settings: Settings, /, **flags: Any) -> None:
     """Create a container without starting it, and print its ID.
@@ -31,70 +22,6 @@ def create(settings: Settings, /, **flags: Any) -> None:
     Example:
       lamella start -a $(lamella create alpine echo hello)
     """
-    raise Exit(protect(lambda: _create(settings, flags), ENGINE_FAILURE))
+    from cli import creating
 
-
-def _create(settings: Settings, flags: dict[str, Any]) -> None:
-    from cli.containers import Workshop
-
-    check_flags(flags)
-    request = make_request(flags, settings.environ, os.getcwd())
-    warn_about_ports(flags)
-    with Workshop(settings) as shop:
-        shop.sweep()
-        container, lock = create_container(shop, request, flags)
-        lock.release()
-        click.echo(container.id)
-
-
-def check_flags(flags: dict[str, Any]) -> None:
-    """Raises InvalidInput or Conflict for what cannot be, before anything is made."""
-    if flags["tty"] and flags["interactive"] and not flags.get("detach") and not os.isatty(0) and "attach" in flags:
-        raise InvalidInput("the input device is not a TTY", "leave out -t, or run it in a terminal")
-    if flags["cidfile"] and os.path.exists(flags["cidfile"]):
-        raise Conflict(
-            f"container ID file found, make sure the other container isn't running or delete {flags['cidfile']}"
-        )
-
-
-def create_container(
-    shop: Workshop, request: Request, flags: dict[str, Any], *, running: bool = False
-) -> tuple[Container, FileLock]:
-    """The container and its lock; the image is pulled as `--pull` says."""
-    from images.resolve import ImageNotFound
-
-    if flags["pull"] == "always":
-        _pull(shop, request.image_name, quiet=flags["quiet"])
-    try:
-        created = _make(shop, request, running)
-    except ImageNotFound as missing:
-        if flags["pull"] == "never":
-            raise NotFound(f"no such image: {request.image_name}", "pull it, or leave out --pull never") from missing
-        if not flags["quiet"]:
-            click.echo(f"Unable to find image '{missing.text}' locally", err=True)
-        _pull(shop, request.image_name, quiet=flags["quiet"])
-        created = _make(shop, request, running)
-    if flags["cidfile"]:
-        with open(flags["cidfile"], "x", encoding="ascii") as file:
-            file.write(created[0].id)
-    return created
-
-
-def _make(shop: Workshop, request: Request, running: bool) -> tuple[Container, FileLock]:
-    return shop.containers.create(request, lambda: shop.image(request.image_name), running=running)
-
-
-def _pull(shop: Workshop, name: str, *, quiet: bool) -> None:
-    import contextlib
-
-    from cli.transfer import shown
-    from cli.wiring import open_client, open_layers
-    from image.reference import Reference
-
-    # Docker tells a pull's progress on stderr here: stdout is the container's.
-    with (
-        contextlib.redirect_stdout(sys.stderr),
-        shown(quiet) as progress,
-        open_client(shop.settings, progress) as client,
-    ):
-        client.pull(Reference.parse(name).tagged(), shop.store, open_layers(shop.store))
+    raise Exit(protect(lambda: creating.create(settings, flags), ENGINE_FAILURE))

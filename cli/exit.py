@@ -6,11 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
-
-import click
+from typing import TYPE_CHECKING, NoReturn
 
 from core.errors import LamellaError
+
+if TYPE_CHECKING:
+    import click
 
 FAILURE = 1
 ENGINE_FAILURE = 125  # `run` and `create`: lamella itself failed, not the command in the container
@@ -63,13 +64,33 @@ def report(error: BaseException, failure: int = FAILURE) -> int:
     """Say on stderr what `error` means, and return the exit code it asks for."""
     if isinstance(error, Exit):
         return error.code
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILURE
-    if isinstance(error, click.Abort | KeyboardInterrupt):
-        _say("interrupted")
-        return INTERRUPTED
+    if isinstance(error, KeyboardInterrupt):
+        return _interrupted()
+    if isinstance(error, LamellaError):
+        _say(error.message + (f"\n  {error.hint}" if error.hint else ""))
+        return getattr(error, "exit_code", failure)
+    if isinstance(error, OSError) and not debugging():
+        _say(_os_error(error))
+        return failure
+    known = _report_click(error, failure) if "click" in sys.modules else None
+    return _unexpected(error, failure) if known is None else known
+
+
+def _interrupted() -> int:
+    _say("interrupted")
+    return INTERRUPTED
+
+
+def _report_click(error: BaseException, failure: int) -> int | None:
+    """What click itself raises; None for anything else. click is not loaded for this: `run` can do without."""
+    import click
+
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return _interrupted()
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
         return 0
@@ -80,13 +101,7 @@ def report(error: BaseException, failure: int = FAILURE) -> int:
     if isinstance(error, click.ClickException):
         _say(error.format_message())
         return failure
-    if isinstance(error, LamellaError):
-        _say(error.message + (f"\n  {error.hint}" if error.hint else ""))
-        return getattr(error, "exit_code", failure)
-    if isinstance(error, OSError) and not debugging():
-        _say(_os_error(error))
-        return failure
-    return _unexpected(error, failure)
+    return None
 
 
 def _os_error(error: OSError) -> str:

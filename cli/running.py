@@ -1,0 +1,73 @@
+"""What `run` does; nothing here needs click (see `cli.quick`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cli.container_flags import make_request, warn_about_ports
+from cli.exit import ENGINE_FAILURE, leave
+from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from cli.containers import Workshop
+    from core.locks import FileLock
+    from runtime.container import Container
+
+
+def run(settings: Settings, flags: dict[str, Any]) -> int:
+    """Create a container and run it as the flags say; its exit code."""
+    from cli.containers import Workshop
+    from cli.creating import check_flags, create_container
+    from runtime.probe import choose
+
+    check_flags(flags)
+    request = make_request(flags, settings.environ, os.getcwd())
+    warn_about_ports(flags)
+    with Workshop(settings) as shop:
+        container, lock = create_container(shop, request, flags, running=True)
+        if not flags["detach"] and container.auto_remove:
+            from runtime.foreground import run_foreground
+
+            code = run_foreground(shop.containers, container, lock, choose, shop.state)
+            shop.sweep()
+            shop.store.leases.close()
+            leave(code)
+        return run_monitored(shop, container, lock, attached=not flags["detach"])
+
+
+def run_monitored(shop: Workshop, container: Container, lock: FileLock, *, attached: bool, show_id: bool = True) -> int:
+    """Start the container under conmon, and stay with it if `attached`; the exit code."""
+    from cli.containers import on_exit
+    from runtime.attach import Attachment
+    from runtime.conmon import create
+    from runtime.probe import choose
+
+    shop.sweep()
+    try:
+        monitored = create(
+            shop.containers, container, lock, choose, shop.state,
+            () if attached and not container.auto_remove else on_exit(shop.settings, container),
+        )  # fmt: skip
+        attachment = Attachment(monitored) if attached else None
+        monitored.start(shop.containers.directory(container))
+    except BaseException as error:
+        lock.release()
+        shop.containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILURE))
+        raise
+    if attachment is None:
+        if show_id:
+            sys.stdout.write(f"{container.id}\n")
+        return 0
+    return _stay(shop, container, attachment, monitored.keeper)
+
+
+def _stay(shop: Workshop, container: Container, attachment: Any, keeper: int) -> int:
+    from runtime.streams import wait
+
+    if not attachment.run():
+        return 0
+    code = wait(keeper)
+    shop.containers.conclude(container, code)
+    return code

@@ -1,0 +1,44 @@
+"""`run` is read without click where it is plain: both must read the same, and doubt must go to click."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from cli.quick import parse, quick
+from cli.run import run
+
+PLAIN = [
+    "bb", "bb true", "--rm --network none bb true", "--rm -it bb sh -c 'echo x'", "-d --name web -p 80:80 -p 81:81 bb",
+    "-e A=1 --env B=2 --env-file=f -v /a:/b bb env", "--stop-timeout 7 --pull always bb", "--network=none --entrypoint= bb",
+    "-w /x -u web -h box --label a=b -l c=d bb --rm -x --", "-itd --init --read-only bb", "--name=a=b bb",
+    "-a stdout --attach stderr bb", "--net host bb -- ls",
+]  # fmt: skip
+DOUBTFUL = [
+    "", "--rm", "--help", "-h", "--no-such bb", "-x bb", "-dp 80:80 bb", "-eA=1 bb", "--rm=false bb", "--rm=true bb", "-- bb",
+    "--pull sometimes bb", "--stop-timeout soon bb", "--no-sig-proxy bb", "--sig-proxy=false bb", "--gpus all bb", "--nam x bb",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", PLAIN)
+def test_what_is_plain_is_read_as_click_reads_it(line: str) -> None:
+    words = shlex.split(line)
+    assert parse(words) == run.make_context("run", list(words)).params
+
+
+@pytest.mark.parametrize("line", DOUBTFUL)
+def test_what_is_doubtful_is_left_to_click(line: str) -> None:
+    assert parse(shlex.split(line)) is None
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["--root", "/x", "run", "bb"], ["ps"], ["container", "run", "bb"], ["--debug", "run", "bb"]]
+)
+def test_other_commands_are_for_click(argv: list[str]) -> None:
+    assert quick(argv, {}) is None
+
+
+@pytest.mark.parametrize("name", ["LAMELLA_NO_SYNC", "LAMELLA_DEBUG", "_LAMELLA_COMPLETE"])
+def test_so_is_what_the_environment_changes(name: str) -> None:
+    assert quick(["run", "bb"], {name: "1"}) is None
