@@ -174,4 +174,7 @@ class Journal:
             for made in done:
                 if made.diff_id and self._store.layers.get(made.diff_id) is None:
                     self._enter(made)
+        for made in done:
+            if made.entered:
+                self._snapshotter.settle(made.directory)
         self._checkpoint = time.monotonic()

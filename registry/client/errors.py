@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from core.errors import Integrity, InvalidInput, LamellaError, NotFound, Unavailable
 
 SHOWN = 300
@@ -56,9 +58,14 @@ class WrongBytes(Integrity):
     """What came is not what its digest or size says."""
 
 
+_CREDENTIAL = re.compile(r"\b(basic|bearer) +[A-Za-z0-9+/=._~-]{16,}", re.IGNORECASE)
+
+
 def printable(text: str, limit: int = SHOWN) -> str:
-    """What a registry said, on one line, without control characters and cut to `limit` characters."""
+    """What a registry said, on one line, without control characters and credentials it repeats, cut to `limit`
+    characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: limit * 4]).split())
+    line = _CREDENTIAL.sub(r"\1 ***", line)
     return line if len(line) <= limit else line[:limit] + "…"
 
 

@@ -117,6 +117,15 @@ def test_control_characters_of_a_registry_never_reach_the_terminal(web: response
     assert "\x1b" not in caught.value.message and "\n" not in caught.value.message and len(caught.value.message) < 500
 
 
+@pytest.mark.parametrize("said", ["got Basic YW5uOnNlY3JldHNlY3JldA==", "got bearer eyJhbGciOiJub25lIn0.e30."])
+def test_credentials_that_a_registry_repeats_are_not_shown(
+    web: responses.RequestsMock, client: Client, said: str
+) -> None:
+    web.get(MANIFEST, status=400, json={"errors": [{"code": "X", "message": said}]})
+    with pytest.raises(Refused, match=r"got (Basic|bearer) \*\*\*\)"):
+        client.resolve(APP)
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_what_may_pass_is_tried_again(web: responses.RequestsMock, client: Client, status: int) -> None:
     web.get(MANIFEST, status=status)
