@@ -90,7 +90,11 @@ def _context(request: BuildRequest, store: Store) -> Context:
 
 def _ignore(request: BuildRequest) -> Ignore:
     """The rules beside the Dockerfile, which win entirely, else those in the context."""
-    candidates = [request.context / ".dockerignore"]
+    from pathlib import Path
+
+    from core.paths import resolve_in
+
+    candidates = [Path(resolve_in(request.context, ".dockerignore"))]
     if request.dockerfile_path:
         candidates.insert(0, request.dockerfile_path.with_name(request.dockerfile_path.name + ".dockerignore"))
     for path in candidates:

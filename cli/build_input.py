@@ -136,16 +136,25 @@ def _local(given: Input, context: Path) -> BuildRequest:
         return BuildRequest(_limited(sys.stdin.buffer.read(MAX_DOCKERFILE + 1), "stdin"), "-", context, **given.values)
     file = _find_dockerfile(given.file, context)
     return BuildRequest(
-        _read(file), given.file or os.path.relpath(file, context), context, file, **given.values
+        _read(_within(file, context)), given.file or os.path.relpath(file, context), context, file, **given.values
     )  # fmt: skip
 
 
 def _find_dockerfile(name: str | None, context: Path) -> Path:
     candidates = [Path(name), context / name] if name else [context / "Dockerfile", context / "dockerfile"]
     for candidate in candidates:
-        if candidate.exists():
+        if _within(candidate, context).exists():
             return candidate
     raise NotFound(f"no Dockerfile at {candidates[0]}", "name it with -f, or give another build context")
+
+
+def _within(path: Path, context: Path) -> Path:
+    """Where the file really is. Links of a context lead nowhere else: it may be a stranger's, and errors quote the file."""
+    from core.paths import resolve_in
+
+    top = os.path.abspath(context)
+    relative = os.path.relpath(os.path.abspath(path), top)
+    return path if relative.split("/")[0] == ".." else Path(resolve_in(top, relative))
 
 
 def _read(path: Path) -> bytes:

@@ -27,6 +27,23 @@ def context(tmp_path: Path) -> Path:
     return directory
 
 
+def test_links_that_lead_out_of_the_context_are_not_followed(lamella, tmp_path):
+    (tmp_path / "secret").write_text("hush\n")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").symlink_to(tmp_path / "secret")
+    for options in ([], ["-f", context / "Dockerfile"], ["-f", "Dockerfile"]):
+        done = lamella("build", *options, context, check=False)
+        assert "no Dockerfile at" in done.stderr and "hush" not in done.stderr
+    (context / "real").write_text("FROM scratch\nCOPY data /\n")
+    (context / "data").touch()
+    (context / "Dockerfile").unlink()
+    (context / "Dockerfile").symlink_to("/real")
+    (tmp_path / "rules").write_text("data\n")
+    (context / ".dockerignore").symlink_to(tmp_path / "rules")
+    assert lamella("build", context).returncode == 0
+
+
 def test_quiet_prints_the_id_and_nothing_else(lamella, base, context, tmp_path):
     done = lamella("build", "-q", "--iidfile", tmp_path / "iid", context)
     assert done.stderr == "" and done.stdout == (tmp_path / "iid").read_text() + "\n"
