@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from runtime.container import Container
     from runtime.request import Request
 
+    Place = tuple[str, FileLock]
+
 
 def create(settings: Settings, flags: dict[str, Any]) -> None:
     """Make the container and print its ID."""
@@ -42,30 +44,30 @@ def check_flags(flags: dict[str, Any]) -> None:
 
 
 def create_container(
-    shop: Workshop, request: Request, flags: dict[str, Any], *, running: bool = False
+    shop: Workshop, request: Request, flags: dict[str, Any], *, running: bool = False, where: Place | None = None
 ) -> tuple[Container, FileLock]:
-    """The container and its lock; the image is pulled as `--pull` says."""
+    """The container and its lock; the image is pulled as `--pull` says. See `Containers.create` for the rest."""
     from images.resolve import ImageNotFound
 
     if flags["pull"] == "always":
         _pull(shop, request.image_name, quiet=flags["quiet"])
     try:
-        created = _make(shop, request, running)
+        created = _make(shop, request, running, where)
     except ImageNotFound as missing:
         if flags["pull"] == "never":
             raise NotFound(f"no such image: {request.image_name}", "pull it, or leave out --pull never") from missing
         if not flags["quiet"]:
             sys.stderr.write(f"Unable to find image '{missing.text}' locally\n")
         _pull(shop, request.image_name, quiet=flags["quiet"])
-        created = _make(shop, request, running)
+        created = _make(shop, request, running, where)
     if flags["cidfile"]:
         with open(flags["cidfile"], "x", encoding="ascii") as file:
             file.write(created[0].id)
     return created
 
 
-def _make(shop: Workshop, request: Request, running: bool) -> tuple[Container, FileLock]:
-    return shop.containers.create(request, lambda: shop.image(request.image_name), running=running)
+def _make(shop: Workshop, request: Request, running: bool, where: Place | None) -> tuple[Container, FileLock]:
+    return shop.containers.create(request, lambda: shop.image(request.image_name), running=running, where=where)
 
 
 def _pull(shop: Workshop, name: str, *, quiet: bool) -> None:

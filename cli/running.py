@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cli.container_flags import make_request, warn_about_ports
 from cli.exit import ENGINE_FAILURE, leave
@@ -18,23 +18,50 @@ if TYPE_CHECKING:
 
 def run(settings: Settings, flags: dict[str, Any]) -> int:
     """Create a container and run it as the flags say; its exit code."""
-    from cli.containers import Workshop
-    from cli.creating import check_flags, create_container
-    from runtime.probe import choose
+    from cli.creating import check_flags
 
     check_flags(flags)
+    if flags["rm"] and not flags["detach"]:
+        return _run_foreground(settings, flags)
+    from cli.containers import Workshop
+    from cli.creating import create_container
+
     request = make_request(flags, settings.environ, os.getcwd())
     warn_about_ports(flags)
     with Workshop(settings) as shop:
         container, lock = create_container(shop, request, flags, running=True)
-        if not flags["detach"] and container.auto_remove:
-            from runtime.foreground import run_foreground
-
-            code = run_foreground(shop.containers, container, lock, choose, shop.state)
-            shop.sweep()
-            shop.store.leases.close()
-            leave(code)
         return run_monitored(shop, container, lock, attached=not flags["detach"])
+
+
+def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
+    """The hot path: the keeper is on its way before the request is even read."""
+    from runtime.containers import give_up, place
+    from runtime.foreground import Foreground
+    from runtime.probe import choose
+    from runtime.state import state_directory
+
+    if not os.path.exists(settings.root / "containers"):
+        from cli.wiring import open_store
+
+        open_store(settings).close()
+    id, lock = place(settings.root)
+    keeper = Foreground(settings.root, state_directory(settings.root), choose, tty=flags["tty"])
+    try:
+        from cli.containers import Workshop
+        from cli.creating import create_container
+
+        request = make_request(flags, settings.environ, os.getcwd())
+        warn_about_ports(flags)
+        shop = Workshop(settings)
+        container, _ = create_container(shop, request, flags, running=True, where=(id, lock))
+    except BaseException:
+        keeper.abandon()
+        give_up(settings.root, id, lock)
+        raise
+    code = keeper.run(shop.containers, container, lock)
+    shop.sweep()
+    shop.store.leases.close()
+    leave(code)
 
 
 def run_monitored(shop: Workshop, container: Container, lock: FileLock, *, attached: bool, show_id: bool = True) -> int:

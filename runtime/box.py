@@ -35,6 +35,12 @@ class Box:
         self.path.mkdir(0o700, exist_ok=True)
         syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
 
+    def load_all(self) -> None:
+        """Load the code that `fill` will need, while there is nothing better to do."""
+        import runtime.executable
+        import runtime.seccomp
+        import runtime.volumes  # noqa: F401
+
     def root(self) -> str:
         """The container's root as a path, for who has entered the keeper's namespaces."""
         return f"/proc/{int(self.pid_file.read_text())}/root"

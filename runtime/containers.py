@@ -33,6 +33,39 @@ class NoSuchContainer(NotFound):
         super().__init__(f"No such container: {text}", "`lamella ps -a` lists what is here")
 
 
+def place(root: Path) -> tuple[str, FileLock]:
+    """A new ID with its directory in the store at `root`, locked: until it is let go nobody sweeps it away."""
+    while True:
+        id = os.urandom(32).hex()
+        directory = root / "containers" / id
+        directory.mkdir(0o700)
+        lock = FileLock(directory / "state")
+        with contextlib.suppress(FileNotFoundError):  # a sweeper was faster than the lock
+            lock.acquire()
+            return id, lock
+
+
+def give_up(root: Path, id: str, lock: FileLock) -> None:
+    """Undo `place`."""
+    _remove(root / "containers", id)
+    lock.release()
+
+
+def _remove(directory: Path, id: str) -> None:
+    # In one step: whoever waits for the lock must not find a directory to make a new lock file in.
+    doomed = directory / f"{_DOOMED}{id}"
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(directory / id, doomed)
+        _remove_doomed(doomed)
+
+
+def _remove_doomed(path: Path) -> None:
+    from core.removal import remove
+
+    with contextlib.suppress(FileNotFoundError):  # a sweeper helps
+        remove(path)
+
+
 class Containers:
     """A directory each below `<root>/containers`, a hold each in the catalog, a snapshot each for what they write."""
 
@@ -45,30 +78,25 @@ class Containers:
         """Where the container's files are."""
         return self._root / (container if isinstance(container, str) else container.id)
 
-    def create(self, request: Request, find: ImageFinder, *, running: bool = False) -> tuple[Container, FileLock]:
+    def create(
+        self, request: Request, find: ImageFinder, *, running: bool = False, where: tuple[str, FileLock] | None = None
+    ) -> tuple[Container, FileLock]:
         """A new container with its writable layer, and its lock, to be released or handed to a keeper.
 
-        `find` looks the image up inside the transaction that holds it. Raises Conflict for a name that is taken.
+        `find` looks the image up inside the transaction that holds it; `where` is what `place` gave, for who has called it
+        before and would `give_up`. Raises Conflict for a name that is taken.
         """
-        id, lock = self._place()
+        id, lock = where or place(self.store.root)
         try:
             container, layers = self._hold(request, id, find, running)
             self.snapshotter.prepare(id, layers)
             self._write(container)
         except BaseException:
-            self._discard(id)
-            lock.release()
+            self._forget(id)
+            if where is None:
+                give_up(self.store.root, id, lock)
             raise
         return container, lock
-
-    def _place(self) -> tuple[str, FileLock]:
-        while True:
-            id = os.urandom(32).hex()
-            (self._root / id).mkdir(0o700)
-            lock = FileLock(self._root / id / "state")
-            with contextlib.suppress(FileNotFoundError):  # a sweeper was faster than the lock
-                lock.acquire()
-                return id, lock
 
     def _hold(self, request: Request, id: str, find: ImageFinder, running: bool) -> tuple[Container, list[str]]:
         from runtime.request import merge
@@ -197,19 +225,13 @@ class Containers:
             lock.release()
 
     def _discard(self, id: str) -> None:
+        _remove(self._root, id)
+        self._forget(id)
+
+    def _forget(self, id: str) -> None:
         self.snapshotter.remove(id)
-        # In one step: whoever waits for the lock must not find a directory to make a new lock file in.
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self._root / id, self._root / f"{_DOOMED}{id}")
-            self._remove_doomed(f"{_DOOMED}{id}")
         with self.store.database.write(durable=False):
             self.store.holds.delete("container", id)
-
-    def _remove_doomed(self, name: str) -> None:
-        from core.removal import remove
-
-        with contextlib.suppress(FileNotFoundError):  # a sweeper helps
-            remove(self._root / name)
 
     def sweep(self) -> None:
         """Finish what killed processes left: containers half made, `--rm` ones that ended unseen, stale holds.
@@ -220,7 +242,7 @@ class Containers:
         for id in set(os.listdir(self._root)) | set(held):
             if id.startswith(_DOOMED):
                 if not is_locked(self._root / id / "state"):
-                    self._remove_doomed(id)
+                    _remove_doomed(self._root / id)
                 continue
             lock = FileLock(self._root / id / "state")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):

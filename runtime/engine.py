@@ -8,8 +8,9 @@ from pathlib import Path
 
 from core.errors import Unavailable
 from core.value import Value
+from runtime.keeper import ENGINE_FAILED
 
-NOT_EXECUTABLE, NOT_FOUND, ENGINE_FAILED = 126, 127, 125
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 
 class Engine(Value):

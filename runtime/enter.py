@@ -14,8 +14,8 @@ from core.errors import Conflict
 from runtime.box import Box
 from runtime.container import Container
 from runtime.containers import Containers
-from runtime.engine import ENGINE_FAILED, Engine
-from runtime.keeper import report
+from runtime.engine import Engine
+from runtime.keeper import ENGINE_FAILED, report
 from runtime.streams import spawn, wait
 
 Inside = Callable[[Box, Engine], int]

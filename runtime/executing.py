@@ -14,8 +14,9 @@ from runtime.bundle import open_nothing
 from runtime.capabilities import ALL
 from runtime.container import Container
 from runtime.containers import Containers
-from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, Engine, failure
+from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.enter import inside
+from runtime.keeper import ENGINE_FAILED
 from runtime.request import merged_env
 from runtime.spec import Process
 from runtime.streams import spawn, wait

@@ -1,62 +1,96 @@
-"""A container in the foreground without a monitor: its streams are the caller's own, nothing is copied."""
+"""A container in the foreground without a monitor: its streams are the caller's own, nothing is copied.
+
+Its keeper starts first and prepares what does not depend on the container (namespaces, tmpfs, code to load) while this
+process is still looking the image up.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from core.locks import FileLock
-from runtime.box import Box
-from runtime.bundle import open_nothing
-from runtime.container import Container
-from runtime.containers import Containers
-from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, Engine, failure
-from runtime.keeper import fork_keeper, passing_signals
+from runtime.keeper import ENGINE_FAILED, Passing, fork_guarded, passing_signals
 from runtime.status import note_started
 from runtime.streams import spawn, wait
 
-EngineChoice = Callable[[Path], Engine]
+if TYPE_CHECKING:
+    from core.locks import FileLock
+    from runtime.box import Box
+    from runtime.container import Container
+    from runtime.containers import Containers
+    from runtime.engine import Engine
 
 
-def run_foreground(
-    containers: Containers, container: Container, lock: FileLock, engine_of: EngineChoice, state: Path
-) -> int:
-    """Run a container that was just created and is locked by `lock`; returns its exit code when it has ended.
+class Foreground:
+    """A keeper that waits for its container. It dies with this process, whatever happens.
 
-    It dies with this process. Signals are passed on. The last thing this process does with children: see `fork_keeper`.
+    To be made when the container's directory is locked (`containers.place`): the keeper inherits the lock. Then either
+    `run` or `abandon`.
     """
-    keeper = 0
-    directory = containers.directory(container)
-    with passing_signals(lambda: keeper):
-        keeper = fork_keeper(
-            lambda: _keep(containers, container, engine_of, state),
-            own_session=not container.tty,
-            own_mounts=True,
+
+    def __init__(self, root: Path, state: Path, choose: Callable[[Path], Engine], *, tty: bool) -> None:
+        orders, self._orders = os.pipe()
+        self._guard, self._told = fork_guarded(
+            lambda: _keep(orders, root, state, choose), (self._orders,), own_session=not tty
         )
-        note_started(directory, keeper)
-        lock.release()  # the keeper has inherited it
-        code = wait(keeper)
-    containers.conclude(container, code)
-    return code
+        os.close(orders)
+
+    def run(self, containers: Containers, container: Container, lock: FileLock) -> int:
+        """Let the keeper start `container`; its exit code when it has ended. Signals are passed on."""
+        with passing_signals() as passing:
+            passing.to(self._guard)
+            keeper = os.read(self._told, 32)
+            if keeper:
+                note_started(containers.directory(container), int(keeper))
+            with contextlib.suppress(BrokenPipeError), os.fdopen(self._orders, "wb") as orders:
+                orders.write(container.encode())
+            lock.release()  # the keeper has inherited it
+            code = wait(self._guard)
+        containers.conclude(container, code)
+        return code
+
+    def abandon(self) -> None:
+        """There is no container after all: the keeper ends."""
+        os.close(self._orders)
+        wait(self._guard)
 
 
-def _keep(containers: Containers, container: Container, engine_of: EngineChoice, state: Path) -> int:
+def _keep(orders: int, root: Path, state: Path, choose: Callable[[Path], Engine]) -> int:
+    from runtime.box import Box
+    from runtime.container import Container
+    from snapshot.choose import choose as choose_snapshotter
+
     box = Box(state)
-    children = [0]
-    with passing_signals(lambda: children[-1]), contextlib.ExitStack() as stack:
-        engine = engine_of(state)
+    with passing_signals() as passing, contextlib.ExitStack() as stack:
+        engine = choose(state)
         box.mount()
-        rootfs = stack.enter_context(containers.snapshotter.mounted(container.id, durable=not container.auto_remove))
-        spec = box.fill(container, containers.directory(container), rootfs, engine)
-        stdin = 0 if container.stdin_open else open_nothing()
-        if not engine.path:
-            from runtime.jail import Jail, start
+        box.load_all()
+        snapshotter = choose_snapshotter(root)
+        with os.fdopen(orders, "rb") as pipe:
+            order = pipe.read()
+        if not order:
+            return ENGINE_FAILED
+        container = Container.decode(order, root)
+        rootfs = stack.enter_context(snapshotter.mounted(container.id, durable=not container.auto_remove))
+        spec = box.fill(container, root / "containers" / container.id, rootfs, engine)
+        return _start(container, box, engine, spec, passing)
 
-            children.append(start(Jail(spec, (stdin, 1, 2), own_session=not container.tty)))
-            return wait(children[-1])
-        code = _run(container, box, engine, stdin, children.append)
-        return _explained(code, box) if code else 0
+
+def _start(container: Container, box: Box, engine: Engine, spec: dict[str, object], passing: Passing) -> int:
+    from runtime.bundle import open_nothing
+
+    stdin = 0 if container.stdin_open else open_nothing()
+    if not engine.path:
+        from runtime.jail import Jail, start
+
+        child = start(Jail(spec, (stdin, 1, 2), own_session=not container.tty))
+        passing.to(child)
+        return wait(child)
+    code = _run(container, box, engine, stdin, passing.to)
+    return _explained(code, box) if code else 0
 
 
 def _run(container: Container, box: Box, engine: Engine, stdin: int, started: Callable[[int], object]) -> int:
@@ -74,6 +108,8 @@ def _run(container: Container, box: Box, engine: Engine, stdin: int, started: Ca
 
 def _explained(code: int, box: Box) -> int:
     """The runtime says on stderr why it could not start something; which code that means is in its log."""
+    from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, failure
+
     failed = failure(box.log)
     if failed is None:
         return code

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.value import Value, field
-from runtime.engine import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND
+from runtime.engine import NOT_EXECUTABLE, NOT_FOUND
+from runtime.keeper import ENGINE_FAILED
 from runtime.seccomp import ANNOTATION
 
 _FLAGS = {"nosuid": 2, "nodev": 4, "noexec": 8, "ro": 1, "strictatime": 1 << 24}

@@ -13,7 +13,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from runtime.engine import ENGINE_FAILED
+from runtime.streams import exit_code
+
+ENGINE_FAILED = 125
 
 PASSED_ON = tuple(
     getattr(signal, name)
@@ -30,17 +32,47 @@ def fork_keeper(work: Callable[[], int], *, own_session: bool, own_mounts: bool)
     """
     from core import syscalls
 
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    return _fork(lambda alive: _settled(alive if own_mounts else None, own_session, work))
+
+
+def fork_guarded(work: Callable[[], int], unused: Iterable[int], *, own_session: bool) -> tuple[int, int]:
+    """Fork a guard with a keeper below it, at once: this process stays as free to fork and start threads as it was.
+
+    Both die with this process, and the guard ends with what `work` gave. Returns the guard's pid and a descriptor that
+    tells the keeper's; `unused` are closed in both.
+    """
+    told, tell = os.pipe()
+    guard = _fork(lambda alive: _guard(alive, tell, (told, *unused), work, own_session))
+    os.close(tell)
+    return guard, told
+
+
+def _guard(alive: int, tell: int, unused: Iterable[int], work: Callable[[], int], own_session: bool) -> int:
+    _die_with_parent(alive)
+    for fd in unused:
+        os.close(fd)
+    if own_session:
+        os.setsid()
+    with passing_signals() as passing:
+        keeper = fork_keeper(work, own_session=False, own_mounts=True)
+        passing.to(keeper)
+        os.write(tell, b"%d" % keeper)
+        os.close(tell)
+        return exit_code(os.waitpid(keeper, 0)[1])
+
+
+def _fork(work: Callable[[int], int]) -> int:
+    """Fork a child that runs `work` on a descriptor which becomes readable when this process has ended; its pid."""
     sys.stdout.flush()
     sys.stderr.flush()
     alive, keep = os.pipe()
-    syscalls.unshare(syscalls.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
         code = ENGINE_FAILED
         try:
             os.close(keep)
-            _settle(alive if own_mounts else None, own_session)
-            code = work()
+            code = work(alive)
         except BaseException as error:
             code = report(error)
         finally:
@@ -53,18 +85,25 @@ def fork_keeper(work: Callable[[], int], *, own_session: bool, own_mounts: bool)
 _kept: list[int] = []  # the writing ends stay open as long as this process lives
 
 
-def _settle(alive: int | None, own_session: bool) -> None:
+def _die_with_parent(alive: int) -> None:
+    from core import syscalls
+
+    syscalls.die_with_parent(signal.SIGKILL)
+    if select.select([alive], [], [], 0)[0]:  # the parent ended before the line above took hold
+        os._exit(ENGINE_FAILED)
+
+
+def _settled(alive: int | None, own_session: bool, work: Callable[[], int]) -> int:
     from core import syscalls
     from core.namespaces import enter_private_mounts
 
     if alive is not None:
-        syscalls.die_with_parent(signal.SIGKILL)
-        if select.select([alive], [], [], 0)[0]:  # the parent ended before the line above took hold
-            os._exit(ENGINE_FAILED)
+        _die_with_parent(alive)
         enter_private_mounts()
     if own_session:
         os.setsid()
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    return work()
 
 
 def report(error: BaseException) -> int:
@@ -77,19 +116,34 @@ def report(error: BaseException) -> int:
     return code if isinstance(code, int) else ENGINE_FAILED
 
 
-@contextlib.contextmanager
-def passing_signals(target: Callable[[], int], numbers: Iterable[int] = PASSED_ON) -> Iterator[None]:
-    """For the block, send the signals we get to the process that `target` names (0: nobody yet)."""
+class Passing:
+    """Where signals go, and those that came before that was known."""
 
-    def pass_on(number: int, frame: object) -> None:
-        pid = target()
-        if pid:
+    def __init__(self) -> None:
+        self._pid = 0
+        self._early: list[int] = []
+
+    def to(self, pid: int) -> None:
+        """From now on to the process `pid`; what has come so far is sent to it."""
+        self._pid = pid
+        while self._early:
+            self.pass_on(self._early.pop(0))
+
+    def pass_on(self, number: int, frame: object = None) -> None:
+        if self._pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(self._pid, number)
+        else:
+            self._early.append(number)
 
-    previous = {number: signal.signal(number, pass_on) for number in numbers}
+
+@contextlib.contextmanager
+def passing_signals(numbers: Iterable[int] = PASSED_ON) -> Iterator[Passing]:
+    """For the block, pass on the signals we get; they are kept until somebody is named to have them."""
+    passing = Passing()
+    previous = {number: signal.signal(number, passing.pass_on) for number in numbers}
     try:
-        yield
+        yield passing
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

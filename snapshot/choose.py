@@ -8,7 +8,6 @@ from pathlib import Path
 
 from core.files import write_file
 from core.removal import remove
-from snapshot.copying import Copying
 from snapshot.overlay import Overlay
 from snapshot.protocol import Snapshotter
 from store.temporary import Temporaries
@@ -23,6 +22,8 @@ def choose(root: Path) -> Snapshotter:
     """
     answer = _remembered(root) or _probe_and_remember(root)
     if answer == "copying":
+        from snapshot.copying import Copying
+
         return Copying(root)
     return Overlay(root, userxattr=answer == "overlay-userxattr")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,6 +44,8 @@ def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: b
 
 def in_directory(path: Path, work: Callable[[], None]) -> None:
     """Run `work` with `path` as the current directory of its thread alone. Raises what `work` raises."""
+    import threading
+
     from core import syscalls
 
     failed: list[BaseException] = []
