@@ -51,7 +51,7 @@ def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive:
 
 def _start(settings: Settings, container: Container, *, attached: bool) -> int:
     from cli.containers import Workshop
-    from cli.run import run_monitored
+    from cli.running import run_monitored
 
     with Workshop(settings) as shop:
         lock = shop.containers.lock(container)
