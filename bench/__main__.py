@@ -47,13 +47,16 @@ def measure_all(options: argparse.Namespace) -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lamella-bench.")))
         area = stack.enter_context(work.fresh_xfs(scratch / "xfs"))
         tools = list(started([t(area) for t in TOOLS if t.name in options.tools.split(",")], stack))
-        registries = list(started([r(area) for r in REGISTRIES if r is not LamellaRegistry or "lamella" in options.tools], stack))
+        registries = list(
+            started([r(area) for r in REGISTRIES if r is not LamellaRegistry or "lamella" in options.tools], stack)
+        )
         base = work.base(area)
         for tool in tools:
             quietly(tool.build(base, "base"))
         found = environment(tools, registries)
         through = next((r for r in registries if isinstance(r, DockerRegistry)), registries[0])
-        for case in cases(area, through):
+        own = next((r for r in registries if isinstance(r, LamellaRegistry)), None)
+        for case in cases(area, through, own):
             if not options.cases or case.name in options.cases:
                 found["cases"].append(run_case(case, tools, options.rounds))
         if (not options.cases or "manifests" in options.cases) and installed("wrk"):

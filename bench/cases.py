@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import work
 from bench.measure import Command, Failed
-from bench.peers import Tool
+from bench.peers import Lamella, Tool
 from bench.registries import Registry
 
 
@@ -38,79 +38,52 @@ def quietly(command: Command) -> None:
         )
 
 
-def forget(tool: Tool, *names: str) -> None:
-    for command in tool.forget(*names):
-        try:
-            quietly(command)
-        except Failed:
-            continue  # was not there
-
-
 ALL = ("lamella", "buildah", "podman", "docker", "buildkit")
 MOVERS = ("lamella", "buildah", "podman", "docker")
 RUNNERS = ("lamella", "podman", "docker")
 
 
-def cases(area: Path, registry: Registry) -> list[Case]:
-    """All cases over contexts made below `area`; what is pushed and pulled goes through `registry`."""
+def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
+    """All cases over contexts made below `area`. What is pushed and pulled goes through `registry`; a push to `own`, with
+    lamella at both ends, stands beside its peers' pushes to `registry`."""
     ten, many, one, big = (make(area) for make in (work.ten_runs, work.many_files, work.one_copy, work.big_file))
-    name = f"{registry.address}/bench/big"
+    pulled = f"{registry.address}/bench/pulled"
 
     def nothing(tool: Tool) -> None: ...
 
     def warm(tool: Tool) -> None:
         quietly(tool.build(many, "many", cached=True))
 
-    def built(tool: Tool) -> None:
+    def pushed_to(tool: Tool, where: Registry) -> str:
+        return f"{where.address}/bench/big-{tool.name}"
+
+    def at_home(tool: Tool) -> Registry:
+        return own if own and tool.name == own.name else registry
+
+    def unpushed(tool: Tool, where: Registry) -> None:
+        where.empty()
         quietly(tool.build(big, "big", cached=True))
-        quietly(tool.tag("big", f"{name}-{tool.name}"))
+        quietly(tool.tag("big", pushed_to(tool, where)))
 
-    def unpushed(tool: Tool) -> None:
-        registry.empty()
-        built(tool)
-
-    def pushed(tool: Tool) -> None:
-        built(tool)
-        quietly(tool.push(f"{name}-{tool.name}"))
-        forget(tool, "big", f"{name}-{tool.name}")
-        forget(tool, "copy1g")
+    def one_for_all(tool: Tool) -> None:
+        """The very image that lamella pushed, of which nothing is here."""
+        maker = Lamella(area)
+        quietly(maker.build(big, "big", cached=True))
+        quietly(maker.tag("big", pulled))
+        quietly(maker.push(pulled))
+        for command in tool.forget(pulled):
+            subprocess.run(command.words, env={**os.environ, **command.env}, capture_output=True)
 
     return [
         Case("ten-runs", "ten `RUN true` steps, uncached", ALL, nothing, lambda t: t.build(ten, "ten")),
-        Case(
-            "no-op",
-            "fully cached rebuild of 12 steps with a 10,000-file COPY",
-            ALL,
-            warm,
-            lambda t: t.build(many, "many", cached=True),
-        ),
+        Case("no-op", "fully cached rebuild of 12 steps with a 10,000-file COPY", ALL, warm, lambda t: t.build(many, "many", cached=True)),
         Case("copy-10k", "COPY of 10,000 files, uncached", ALL, nothing, lambda t: t.build(one, "one")),
-        Case(
-            "copy-1g",
-            "COPY of a 1 GiB file, uncached",
-            ALL,
-            nothing,
-            lambda t: t.build(big, "copy1g"),
-            rounds=3,
-            memory=True,
-        ),
-        Case(
-            "push-1g",
-            "push of a 1 GiB layer",
-            MOVERS,
-            unpushed,
-            lambda t: t.push(f"{name}-{t.name}"),
-            rounds=3,
-            memory=True,
-        ),
-        Case(
-            "pull-1g",
-            "pull of a 1 GiB layer",
-            MOVERS,
-            pushed,
-            lambda t: t.pull(f"{name}-{t.name}"),
-            rounds=3,
-            memory=True,
-        ),
+        Case("copy-1g", "COPY of a 1 GiB file, uncached", ALL, nothing, lambda t: t.build(big, "copy1g"), rounds=3, memory=True),
+        Case("push-1g", "push of a 1 GiB layer, all to the same docker-registry", MOVERS, lambda t: unpushed(t, registry),
+             lambda t: t.push(pushed_to(t, registry)), rounds=3, memory=True),
+        Case("push-1g-home", "push of a 1 GiB layer, lamella to its own registry, the peers to docker-registry", MOVERS,
+             lambda t: unpushed(t, at_home(t)), lambda t: t.push(pushed_to(t, at_home(t))), rounds=3),
+        Case("pull-1g", "pull of a 1 GiB layer, the same image from the same docker-registry", MOVERS, one_for_all,
+             lambda t: t.pull(pulled), rounds=3, memory=True),
         Case("run", "`run --rm IMAGE true`, no network", RUNNERS, nothing, lambda t: t.run_true("base"), rounds=9),
-    ]
+    ]  # fmt: skip

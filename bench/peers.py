@@ -64,7 +64,7 @@ class Tool:
         return self.words("pull", "-q", name)
 
     def forget(self, *names: str) -> list[Command]:
-        """What must run, unmeasured, so that the images' layers are really gone."""
+        """What must run, unmeasured, so that the layers of pulled images are really gone."""
         return [self.words("rmi", "-f", *names)]
 
 
@@ -81,8 +81,16 @@ class Lamella(Tool):
         program = Path(sys.executable).with_name("lamella")
         return Command([str(program), *arguments], {"LAMELLA_ROOT": str(self.work / "store"), **self.env})
 
+    def pull(self, name: str) -> Command:
+        return self._elsewhere("pull", "-q", name)
+
     def forget(self, *names: str) -> list[Command]:
-        return [self.words("rmi", "-f", *names), self.words("image", "prune", "-f")]
+        return [self._elsewhere("rmi", "-f", *names), self._elsewhere("image", "prune", "-f")]
+
+    def _elsewhere(self, *arguments: str) -> Command:
+        """On a second store: the image that all pull was built in the first, whose cache has its layers."""
+        command = self.words(*arguments)
+        return Command(command.words, {**command.env, "LAMELLA_ROOT": str(self.work / "elsewhere")})
 
 
 class Buildah(Tool):

@@ -12,8 +12,7 @@ INTRO = """# Benchmarks
 
 lamella and its peers do the same work in turn (A B A B …) on one fresh XFS; medians of whole processes, ratios to the
 best peer. Absolute times belong to one machine on one day; the ratios are what counts. Memory is the peak proportional
-set of the whole process tree, daemons' growth included, taken in a run of its own. Push and pull all go through one and
-the same docker-registry on loopback. `make bench` runs everything and writes this page from `bench/results/*.json`.
+set of the whole process tree, daemons' growth included, taken in a run of its own. `make bench` runs everything and writes this page from `bench/results/*.json`.
 
 """
 
