@@ -21,6 +21,7 @@ TABLE = {
     "rm": ("cli.rm:rm", "Remove containers"),
     "logs": ("cli.logs:logs", "Show what a container has written"),
     "exec": ("cli.exec:exec_", "Run a command in a running container"),
+    "attach": ("cli.attach:attach", "Join a running container's input and output"),
     "inspect": ("cli.container:inspect", "Show everything about containers"),
     "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
     "prune": ("cli.container:prune", "Remove all containers that do not run"),

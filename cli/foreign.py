@@ -50,6 +50,7 @@ _FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "create": ((*_RUN_IGNORED, "--attach -a"), _RUN_DISCARDED, _RUN_REFUSED),
     "build": (_BUILD_IGNORED, _BUILD_DISCARDED, _BUILD_REFUSED),
     "exec": (_KEYS, (), ()),
+    "attach": (_KEYS, (), ()),
     "start": (_KEYS, (), ()),
     "push": (_TRANSFER, (), ()),
     "pull": (_TRANSFER, (), ()),

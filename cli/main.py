@@ -40,6 +40,7 @@ SECTIONS: dict[str, Table] = {
         "ps": ("cli.ps:ps", "List containers"),
         "logs": ("cli.logs:logs", "Show what a container has written"),
         "exec": ("cli.exec:exec_", "Run a command in a running container"),
+        "attach": ("cli.attach:attach", "Join a running container's input and output"),
         "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
         "container": ("cli.container:container", "Manage containers"),
     },
@@ -55,7 +56,7 @@ SECTIONS: dict[str, Table] = {
 NOT_THERE = {
     "restart": "lamella stop NAME && lamella start NAME",
     "top": "lamella exec NAME ps",
-    "diff": "", "attach": "lamella logs -f NAME", "cp": "lamella exec NAME cat FILE >FILE", "commit": "lamella build",
+    "diff": "", "cp": "lamella exec NAME cat FILE >FILE", "commit": "lamella build",
     "export": "", "import": "ADD the archive in a Dockerfile FROM scratch", "save": "lamella push", "load": "lamella pull",
     "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "events": "", "search": "",
     "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",

@@ -37,7 +37,7 @@ def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive:
             raise click.UsageError("you cannot start and attach multiple containers at once")
         with Workshop(settings) as shop:
             container = shop.containers.find(names[0])
-        raise Exit(_start(settings, container, attached=True))
+        raise Exit(_start(settings, container, attached=True, stdin=interactive))
     with Workshop(settings) as shop:
         shop.sweep()
 
@@ -49,14 +49,16 @@ def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive:
     raise Exit(each(names, one))
 
 
-def _start(settings: Settings, container: Container, *, attached: bool) -> int:
+def _start(settings: Settings, container: Container, *, attached: bool, stdin: bool = False) -> int:
     from cli.containers import Workshop
     from cli.running import run_monitored
 
     with Workshop(settings) as shop:
         lock = shop.containers.lock(container)
-        if lock is None:
-            return 0  # it runs already, which is no error
+        if lock is None:  # it runs already, which is no error
+            from runtime.attach import attach
+
+            return (attach(shop.containers, container, shop.state, stdin=stdin) or 0) if attached else 0
         shop.containers.set_running(container, True)
         return run_monitored(shop, container, lock, attached=attached, show_id=False)
 

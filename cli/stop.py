@@ -20,8 +20,9 @@ from cli.settings import Settings
     metavar="SECONDS",
     help="Wait so long before killing (-1: for ever).",
 )
+@click.option("-s", "--signal", "signal_name", default="", metavar="SIGNAL", help="Send this one first.")
 @click.pass_obj
-def stop(settings: Settings, names: tuple[str, ...], seconds: int | None) -> None:
+def stop(settings: Settings, names: tuple[str, ...], seconds: int | None, signal_name: str) -> None:
     """Stop running containers: the stop signal first, SIGKILL when the time is over.
 
     \b
@@ -32,4 +33,6 @@ def stop(settings: Settings, names: tuple[str, ...], seconds: int | None) -> Non
     from runtime.ending import stop as end
 
     with Workshop(settings) as shop:
-        raise Exit(each_container(shop, names, lambda found: end(shop.containers, found, shop.state, seconds)))
+        raise Exit(
+            each_container(shop, names, lambda found: end(shop.containers, found, shop.state, seconds, signal_name))
+        )

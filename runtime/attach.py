@@ -7,9 +7,15 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from core.errors import Unsupported
+from core.value import Value
+from runtime.box import Box
 from runtime.conmon import Monitored
+from runtime.container import Container
+from runtime.containers import Containers
 from runtime.keeper import PASSED_ON
 from runtime.terminal import raw, write_all
 
@@ -17,15 +23,64 @@ CHUNK = 8192
 DETACH = b"\x10\x11"  # ctrl-p, ctrl-q
 
 
-class Attachment:
-    """One connection, made before the container starts, so that nothing it says is missed."""
+def attach(containers: Containers, container: Container, state: Path, *, stdin: bool = True) -> int | None:
+    """Join the caller's streams to a running container until it ends, or the user detaches (None); its exit code.
 
-    def __init__(self, monitored: Monitored) -> None:
-        self._monitored = monitored
+    Raises NotRunning, and Unsupported where the container is in the foreground of another command.
+    """
+    from runtime.ending import end_of
+    from runtime.enter import NotRunning, send_signal
+
+    def kill(name: str) -> None:
+        with contextlib.suppress(NotRunning):
+            send_signal(containers, container, state, int(name))
+
+    with end_of(containers, container) as end, _box_of(containers, container, state) as box:
+        try:
+            joined = Attachment(Joined(container, box, kill), stdin=stdin)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise Unsupported(f"container {container.name} is in the foreground of another command") from error
+        return end() if joined.run() else None
+
+
+@contextlib.contextmanager
+def _box_of(containers: Containers, container: Container, state: Path) -> Iterator[Box]:
+    """The running container's box, which only its keeper's mount namespace has, at a path for this process."""
+    from runtime.enter import NotRunning
+
+    keeper = containers.status(container).keeper
+    if not keeper:
+        raise NotRunning(container)
+    try:
+        fd = os.open(f"/proc/{keeper}/root{state}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotRunning(container) from error
+    try:
+        if containers.status(container).keeper != keeper:  # the pid may be another process's by now
+            raise NotRunning(container)
+        yield Box(Path(f"/proc/self/fd/{fd}"))
+    finally:
+        os.close(fd)
+
+
+class Joined(Value):
+    """A container that another command has started, as an attachment sees it."""
+
+    container: Container
+    box: Box
+    kill: Callable[[str], None]
+
+
+class Attachment:
+    """One connection; made before the container starts, nothing it says is missed."""
+
+    def __init__(self, target: Monitored | Joined, *, stdin: bool = True) -> None:
+        self._target = target
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.connect(os.fspath(monitored.box.path / "attach"))
-        self._tty = monitored.container.tty
-        self._stdin: int | None = 0 if monitored.container.stdin_open else None
+        self._socket.connect(os.fspath(target.box.path / "attach"))
+        self._tty = target.container.tty
+        self._stdin: int | None = 0 if stdin and target.container.stdin_open else None
+        self._held = b""
         self._pending: list[int] = []
 
     def run(self) -> bool:
@@ -61,17 +116,24 @@ class Attachment:
 
     def _feed(self, poll: select.poll) -> bool:
         data = os.read(0, CHUNK)
-        if self._tty and DETACH in data:
-            return False
         if data:
+            data, detached = self._without_keys(data) if self._tty else (data, False)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._socket.sendall(data)
-        else:
-            poll.unregister(0)
-            self._stdin = None
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
+                if data:
+                    self._socket.sendall(data)
+            return not detached
+        poll.unregister(0)
+        self._stdin = None
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
         return True
+
+    def _without_keys(self, data: bytes) -> tuple[bytes, bool]:
+        """What is for the container, and whether the detach keys came. The first of them is held back until it is known
+        what follows: fingers are slower than a read."""
+        before, keys, _ = (self._held + data).partition(DETACH)
+        self._held = DETACH[:1] if not keys and before.endswith(DETACH[:1]) else b""
+        return before.removesuffix(self._held), bool(keys)
 
     def _pass_on(self) -> None:
         while self._pending:
@@ -79,14 +141,14 @@ class Attachment:
             if number == signal.SIGWINCH:
                 self._resize()
             else:
-                self._monitored.kill(str(int(number)))
+                self._target.kill(str(int(number)))
 
     def _resize(self) -> None:
         if not self._tty:
             return
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(0)
-            fd = os.open(self._monitored.box.path / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self._target.box.path / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 os.write(fd, f"1 {size.lines} {size.columns}\n".encode())
             finally:

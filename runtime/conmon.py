@@ -109,7 +109,9 @@ def _command(
         words += ["--exit-command", on_exit[0]]
         for argument in on_exit[1:]:
             words += ["--exit-command-arg", argument]
-    return words + ["-t"] * container.tty + ["-i"] * container.stdin_open
+    if container.tty:
+        words += ["-t", "--leave-stdin-open"]  # who detaches from a terminal has not ended its input
+    return words + ["-i"] * container.stdin_open
 
 
 def _fork(command: list[str], box: Box, lock: FileLock) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from core.errors import NotFound, Unavailable
 from runtime.container import Container
@@ -18,12 +20,14 @@ DEFAULT_TIMEOUT = 10
 PATIENCE = 10.0  # seconds for the kernel and conmon to do what SIGKILL asks
 
 
-def stop(containers: Containers, container: Container, state: Path, timeout: int | None = None) -> None:
-    """Send the container's stop signal, and SIGKILL after `timeout` seconds (-1: never). Harmless if it does not run."""
+def stop(
+    containers: Containers, container: Container, state: Path, timeout: int | None = None, signal_name: str = ""
+) -> None:
+    """Send the stop signal (or the one named), and SIGKILL after `timeout` seconds (-1: never). Harmless if it does not run."""
     if timeout is None:
         timeout = DEFAULT_TIMEOUT if container.stop_timeout is None else container.stop_timeout
     try:
-        sent = send_signal(containers, container, state, number_of(container.stop_signal))
+        sent = send_signal(containers, container, state, number_of(signal_name or container.stop_signal))
     except NotRunning:
         return
     if sent and wait_until_ended(containers, container, None if timeout < 0 else timeout):
@@ -82,13 +86,26 @@ def remove(containers: Containers, container: Container, state: Path, *, force: 
 
 def wait_for(containers: Containers, container: Container) -> int:
     """Wait until the container has ended; its exit code, also where it removes itself then."""
-    path = containers.directory(container) / "state"
+    with end_of(containers, container) as wait:
+        return wait()
+
+
+@contextlib.contextmanager
+def end_of(containers: Containers, container: Container) -> Iterator[Callable[[], int]]:
+    """A function that waits until the container has ended and returns its exit code, even if it ends and removes itself
+    before that is called."""
     try:
-        with path.open("rb") as file:  # the file stays readable when the container is removed
-            wait_until_ended(containers, container)
-            lines = file.read().splitlines()
+        file = (containers.directory(container) / "state").open("rb")  # it stays readable when the container is removed
     except FileNotFoundError:
-        return 0
+        yield lambda: 0
+        return
+    with file:
+        yield lambda: _exit_code(containers, container, file)
+
+
+def _exit_code(containers: Containers, container: Container, file: IO[bytes]) -> int:
+    wait_until_ended(containers, container)
+    lines = file.read().splitlines()
     last = lines[-1].split() if lines else []
     if last and last[0] == b"exited":
         return int(last[1])

@@ -52,7 +52,7 @@ def test_images_and_containers_are_completed(store: Store, make: Make) -> None:
 
 
 def test_an_unknown_command_completes_to_nothing(store: Store) -> None:
-    assert completed(store, "lamella rmx a") == []
+    assert completed(store, "lamella rmx ap") == []
 
 
 def test_pressing_tab_makes_no_store(tmp_path: Path) -> None:

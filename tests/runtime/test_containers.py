@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Lamella, needs
+from tests.conftest import ROOT, Lamella, needs
 
 pytestmark = needs("crun", "conmon")
 
@@ -383,6 +385,49 @@ class TestTerminal:
             assert term.exit_code() == 0
         assert lamella("ps", "--format", "{{.Names}}").stdout == "left\n"
         lamella("rm", "-f", "left")
+
+    def test_fingers_may_detach_slowly_and_attach_again(self, lamella: Lamella, bb: str, store_root: Path) -> None:
+        from tests.suites.terminal import Terminal
+
+        script = "echo re''ady; while read x; do echo got $x; [ $x = end ] && exit 6; done"
+        with Terminal(store_root, "run", "-it", "--name", "left", "--network", "none", bb, "sh", "-c", script) as term:
+            term.expect("ready")
+            term.type("\x10")
+            time.sleep(0.4)
+            term.type("\x11")
+            assert term.exit_code() == 0
+        for words, code in ((["attach"], 0), (["start", "-ai"], 6)):
+            with Terminal(store_root, *words, "left") as term:
+                term.started()
+                term.type("this\n")
+                term.expect("got this")
+                term.type("\x10\x11" if code == 0 else "end\n")
+                assert term.exit_code() == code
+        assert lamella("attach", "--no-stdin", "left", check=False).stderr.startswith("lamella: container ")
+
+    def test_attaching_shows_output_and_ends_with_the_exit_code(
+        self, lamella: Lamella, bb: str, store_root: Path
+    ) -> None:
+        lamella(
+            "run", "-d", "--rm", "--name", "job", "--network", "none", bb,
+            "sh", "-c", "trap 'echo bye; exit 5' TERM; while :; do echo on; sleep 0.05; done",
+        )  # fmt: skip
+        attached = subprocess.Popen(
+            [sys.executable, "-m", "lamella", "attach", "job"],
+            env={**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert attached.stdout and attached.stdout.readline() == b"on\n"
+        attached.terminate()  # is passed on
+        assert attached.stdout.read().endswith(b"bye\n") and attached.wait(10) == 5
+
+    def test_stop_sends_the_signal_that_is_named(self, lamella: Lamella, bb: str) -> None:
+        lamella(
+            "run", "-d", "--name", "usr", "--network", "none", bb, "sh", "-c",
+            "trap 'exit 9' USR1; while :; do sleep 0.05; done",
+        )  # fmt: skip
+        time.sleep(0.3)
+        lamella("stop", "-s", "USR1", "usr")
+        assert lamella("inspect", "-f", "{{.State.ExitCode}}", "usr").stdout == "9\n"
 
     def test_t_needs_no_terminal_but_it_does(self, lamella: Lamella, bb: str) -> None:
         assert lamella("run", "--rm", "-t", "--network", "none", bb, "tty").stdout == "/dev/pts/0\n"
