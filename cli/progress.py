@@ -5,6 +5,7 @@ Everything goes to stderr. rich is imported for a terminal alone.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -37,7 +38,7 @@ def display(kind: str, *, quiet: bool = False, stream: IO[str] | None = None) ->
         from cli.progress_json import RawJson
 
         return RawJson(stream)
-    if kind == "tty" or (kind == "auto" and stream.isatty()):
+    if kind == "tty" or (kind == "auto" and stream.isatty() and os.environ.get("TERM") != "dumb"):
         from cli.progress_tty import Live
 
         return Live(stream)

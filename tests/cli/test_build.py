@@ -222,3 +222,14 @@ def test_a_base_that_is_not_here_is_pulled(lamella, base, context, registry):
     assert "pulled" in lamella("build", context).stderr
     done = lamella("build", "-q", "-", input=f"FROM {registry}/team/nope\n", check=False)
     assert done.returncode == 1 and "-:1:" in done.stderr and "nope" in done.stderr
+
+
+@needs("crun")
+def test_a_terminal_that_cannot_redraw_gets_plain_lines(base: str, store_root: Path, tmp_path: Path) -> None:
+    from tests.suites.terminal import Terminal
+
+    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN echo the''re\n")
+    with Terminal(store_root, "build", str(tmp_path)) as term:  # its TERM is dumb
+        term.expect(" there\r\n")
+        assert term.exit_code() == 0
+        assert b"\x1b" not in term.seen
