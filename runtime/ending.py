@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from runtime.container import Container
 from runtime.containers import Containers
 from runtime.enter import NotRunning, send_signal, wait_until_ended
 from runtime.signals import number_of
-from runtime.status import KILLED
+from runtime.status import KILLED, read_status
 
 DEFAULT_TIMEOUT = 10
 PATIENCE = 10.0  # seconds for the kernel and conmon to do what SIGKILL asks
@@ -104,10 +105,15 @@ def end_of(containers: Containers, container: Container) -> Iterator[Callable[[]
 
 
 def _exit_code(containers: Containers, container: Container, file: IO[bytes]) -> int:
+    """Asked under the lock: whoever kept the container, or is just looking whether anybody does, must be through."""
     wait_until_ended(containers, container)
-    lines = file.read().splitlines()
-    last = lines[-1].split() if lines else []
-    if last and last[0] == b"exited":
-        return int(last[1])
-    status = containers.status(container)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        lines = file.read().splitlines()
+        last = lines[-1].split() if lines else []
+        if last and last[0] == b"exited":
+            return int(last[1])
+        status = read_status(containers.directory(container), locked_by_us=True)
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
     return status.exit_code if status.state == "exited" else KILLED if last else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import time
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ from typing import Literal, NamedTuple
 from core.locks import is_locked
 
 KILLED = 137
+LAST_WORDS_SECONDS = 2.0
 State = Literal["created", "running", "exited"]
 
 
@@ -43,6 +45,8 @@ def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
     status = _parse(_read(path))  # it may have ended between the two looks
     if status.state != "running":
         return status
+    if not (directory / directory.name).exists():
+        _last_words(status.keeper)
     code, finished = _exit_file(directory)
     return Status("exited", code, status.started, finished)
 
@@ -57,6 +61,16 @@ def _parse(text: str) -> Status:
             elif words[0] == "exited":
                 status = Status("exited", int(words[1]), status.started, int(words[2]))
     return status
+
+
+def _last_words(keeper: int) -> None:
+    """conmon lets go of the lock a moment before its exit file is there: wait for its end. The pid may be another's by now."""
+    with contextlib.suppress(OSError):
+        fd = os.pidfd_open(keeper)
+        try:
+            select.select([fd], [], [], LAST_WORDS_SECONDS)
+        finally:
+            os.close(fd)
 
 
 def _exit_file(directory: Path) -> tuple[int, int]:
