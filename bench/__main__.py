@@ -59,10 +59,16 @@ def measure_all(options: argparse.Namespace) -> None:
         for case in cases(area, through, own):
             if not options.cases or case.name in options.cases:
                 found["cases"].append(run_case(case, tools, options.rounds))
+                save(found, options.save)
         if (not options.cases or "manifests" in options.cases) and installed("wrk"):
             found["cases"].append(run_rates(tools, registries, area))
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{options.save}.json").write_text(json.dumps(found, indent=1) + "\n")
+            save(found, options.save)
+
+
+def save(found: dict[str, Any], name: str) -> None:
+    """After each case: a run that is cut short keeps what it has measured."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def started(candidates: Sequence[Any], stack: contextlib.ExitStack) -> Iterator[Any]:
