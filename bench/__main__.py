@@ -98,6 +98,7 @@ def run_case(case: Case, tools: Sequence[Tool], rounds: int | None) -> dict[str,
                 continue
             try:
                 case.prepare(tool)
+                os.sync()  # who waits for the disk is not to wait for what others left in memory
                 row["seconds"].setdefault(tool.name, []).append(round(seconds(case.measure(tool)), 4))
             except Failed as failure:
                 row["failed"][tool.name] = str(failure)
