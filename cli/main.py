@@ -46,6 +46,7 @@ SECTIONS: dict[str, Table] = {
     },
     "lamella": {
         "inspect": ("cli.inspect:inspect", "Show everything about images and containers"),
+        "system": ("cli.system:system", "Manage the store as a whole"),
         "info": ("cli.info:info", "Show what this installation is and can do"),
         "version": ("cli.version:version", "Show the version"),
         "completion": ("cli.completion:completion", "Print a script that completes commands in your shell"),
@@ -60,7 +61,6 @@ NOT_THERE = {
     "export": "", "import": "ADD the archive in a Dockerfile FROM scratch", "save": "lamella push", "load": "lamella pull",
     "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "events": "", "search": "",
     "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
-    "system": "lamella image prune, lamella container prune, lamella builder prune, lamella info",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
 }  # fmt: skip
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
