@@ -47,6 +47,15 @@ def parse(data: bytes, name: str) -> Dockerfile:
     )
 
 
+def parse_instructions(data: bytes, name: str) -> list[Instruction]:
+    """The instructions in `data`, which is no whole Dockerfile: nothing needs to come first. Raises DockerfileError."""
+    lexer = Lexer.of(data, name)
+    found = []
+    while line := lexer.next_line():
+        found.append(_instruction(line, lexer.escape))
+    return found
+
+
 def parse_trigger(text: str, span: Span) -> Instruction:
     """The instruction that an ONBUILD of a base image holds; `span` is where to point at, usually the FROM.
 
