@@ -111,7 +111,9 @@ def _finder(
     def find(name: str, platform: Platform) -> BaseImage:
         by_id = _by_id(store, name)
         image = by_id or source.resolve(Reference.parse(name).tagged(), platform, pull=request.pull)
-        lease.hold_image(image.id)
+        with store.database.write(durable=False):
+            lease.hold_image(image.id)
+            store.images.touch(image.id)
         if store.images.get(image.id) is None:
             raise NotFound(f"image {name} was removed meanwhile", "build again")
         shown = name if by_id else Reference.parse(name).tagged().familiar

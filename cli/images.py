@@ -18,7 +18,7 @@ NONE = "<none>"
 HEADINGS = {
     "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID", "CreatedSince": "CREATED",
     "CreatedAt": "CREATED AT", "Size": "SIZE", "Containers": "CONTAINERS", "VirtualSize": "SIZE",
-    "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
+    "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE", "LastUsed": "LAST USED",
 }  # fmt: skip
 
 
@@ -28,15 +28,17 @@ HEADINGS = {
 @click.option("--digests", is_flag=True, help="Show digests.")
 @click.option(
     "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE",
-    help="dangling=true|false, label=KEY[=VALUE], reference=GLOB, before=IMAGE, since=IMAGE, until=TIME (repeatable).",
+    help="dangling=true|false, label=KEY[=VALUE], reference=GLOB, before=IMAGE, since=IMAGE, until=TIME, unused-for=TIME.",
 )  # fmt: skip
 @click.option("--format", "template", metavar="FORMAT", help="json, 'table TEMPLATE', or a Go template.")
+@click.option("--last-used", is_flag=True, help="Show when each was last pulled, built, built on or run.")
+@click.option("--tree", is_flag=True, help="Show which images share which layers.")
 @click.option("--no-trunc", is_flag=True, help="Show full IDs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only IDs.")
 @click.pass_obj
 def images(
     settings: Settings, repository: str | None, all_images: bool, digests: bool, filters: tuple[str, ...],
-    template: str | None, no_trunc: bool, quiet: bool,
+    template: str | None, last_used: bool, tree: bool, no_trunc: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """List images, the newest first.
 
@@ -46,17 +48,24 @@ def images(
       lamella images localhost:5000/team/app
       lamella images -q --filter dangling=true
       lamella images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
+      lamella images --last-used --filter unused-for=720h
+      lamella images --tree
     """
     from cli.output import print_rows
     from cli.wiring import open_store
     from images.filters import Filters
     from images.listing import FILTERS, listing
 
+    shown = ["Repository", "Tag", *(["Digest"] if digests else []), "ID", "CreatedSince", "Size"]
     with open_store(settings) as store:
         found = listing(store, Filters.parse(filters, FILTERS), name=repository, all_images=all_images)
-    rows = [row for listed in found for row in _rows(listed, digests, no_trunc)]
-    shown = ["Repository", "Tag", *(["Digest"] if digests else []), "ID", "CreatedSince", "Size"]
-    print_rows(rows, HEADINGS, shown, template, quiet=quiet)
+        if tree:
+            from cli.image_tree import print_tree
+
+            print_tree(store, found, template, no_trunc=no_trunc)
+        else:
+            rows = (row for listed in found for row in _rows(listed, digests, no_trunc))
+            print_rows(rows, HEADINGS, [*shown, *(["LastUsed"] if last_used else [])], template, quiet=quiet)
 
 
 def _rows(listed: Listed, digests: bool, no_trunc: bool) -> Iterator[dict[str, Any]]:
@@ -86,6 +95,7 @@ def _common(listed: Listed, no_trunc: bool) -> dict[str, str]:
     return {
         "ID": str(image.id) if no_trunc else image.id.short,
         "CreatedSince": human_duration(time.time() - created) + " ago",
+        "LastUsed": human_duration(time.time() - image.last_used / 1e9) + " ago" if image.last_used else "never",
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(created)),
         "Size": human_size(image.size), "VirtualSize": human_size(image.size),
         "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 MIN_WIDTH = 10
 PADDING = 3
+BLOCK = 1000  # rows that are formatted and written at a time
+
+Item = TypeVar("Item")
 
 Row = Mapping[str, Any]  # field → text; a callable is a method, such as `.Label "name"`
 
@@ -30,27 +34,40 @@ def print_rows(
     """
     template = (template or "table").strip(" ").replace("\\t", "\t").replace("\\n", "\n")
     if template == "table" and quiet:
-        return write("".join(f"{row['ID']}\n" for row in rows))
+        return _stream(f"{row['ID']}\n" for row in rows)
     if template == "table":
-        cells = [[headings[name] for name in shown], *([str(row[name]) for name in shown] for row in rows)]
-        return write(table(cells))
+        cells = ([str(row[name]) for name in shown] for row in rows)
+        return _stream(_table(chain([[headings[name] for name in shown]], cells)))
     if template.startswith("table"):
-        return write(_template_table(rows, headings, template.removeprefix("table").lstrip(" \t")))
+        return _stream(_template_table(rows, headings, template.removeprefix("table").lstrip(" \t")))
     from cli.gotemplate import Template, to_json
 
     if template == "json":
-        return write("".join(to_json(dict(sorted(row.items()))) + "\n" for row in rows))
+        return _stream(to_json(dict(sorted(row.items()))) + "\n" for row in rows)
     parsed = Template(template)
-    return write("".join(parsed.render(row) + "\n" for row in rows))
+    return _stream(parsed.render(row) + "\n" for row in rows)
 
 
-def _template_table(rows: Iterable[Row], headings: Mapping[str, str], template: str) -> str:
+def _stream(lines: Iterable[str]) -> None:
+    """Write `lines` some at a time: whoever reads a long listing sees its beginning at once, and may leave."""
+    for block in _blocks(lines):
+        write("".join(block))
+        sys.stdout.flush()
+
+
+def _blocks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    left = iter(items)
+    while block := list(islice(left, BLOCK)):
+        yield block
+
+
+def _template_table(rows: Iterable[Row], headings: Mapping[str, str], template: str) -> Iterator[str]:
     from cli.gotemplate import Template
 
     heading = Template(template, heading=True).render({**headings, "Label": _label_heading})
     parsed = Template(template)
-    lines = [heading, *(parsed.render(row) for row in rows)]
-    return table([line.split("\t") for text in lines for line in text.split("\n")])
+    texts = chain([heading], (parsed.render(row) for row in rows))
+    return _table(line.split("\t") for text in texts for line in text.split("\n"))
 
 
 def _label_heading(name: str) -> str:
@@ -63,12 +80,21 @@ _UNPRINTED = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160)), "?")
 
 def table(rows: Iterable[Sequence[str]]) -> str:
     """`rows` in columns, each at least 10 wide with 3 blanks after it; the last cell of a row is not padded."""
-    lines = [[cell.translate(_UNPRINTED) for cell in row] for row in rows]
+    return "".join(_table(rows))
+
+
+def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table. Columns are as wide as what the first rows need, and widen where a later block needs more: a
+    listing that is longer than a block need not be read to its end before its beginning is shown."""
     widths: dict[int, int] = {}
-    for row in lines:
-        for column, cell in enumerate(row[:-1]):
-            widths[column] = max(widths.get(column, MIN_WIDTH), len(cell) + PADDING)
-    return "".join("".join(c.ljust(widths[i]) for i, c in enumerate(row[:-1])) + row[-1] + "\n" for row in lines if row)
+    for block in _blocks(rows):
+        lines = [[cell.translate(_UNPRINTED) for cell in row] for row in block]
+        for row in lines:
+            for column, cell in enumerate(row[:-1]):
+                widths[column] = max(widths.get(column, MIN_WIDTH), len(cell) + PADDING)
+        yield from (
+            "".join(c.ljust(widths[i]) for i, c in enumerate(row[:-1])) + row[-1] + "\n" for row in lines if row
+        )
 
 
 def write(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import InvalidInput
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from store.images import Image
     from store.store import Store
 
-FILTERS = frozenset({"dangling", "label", "before", "since", "until", "reference"})
+FILTERS = frozenset({"dangling", "label", "before", "since", "until", "unused-for", "reference"})
+PAGE = 200  # images at a time: the first rows come early, and a slow reader holds nothing open
 _GLOB = re.compile(r"[*?\[\\]")
 
 
@@ -29,32 +30,45 @@ class Listed(Value):
     digests: tuple[Reference, ...]
 
 
-def listing(store: Store, filters: Filters, *, name: str | None = None, all_images: bool = False) -> list[Listed]:
-    """The images that pass, newest first, each with its names in order.
+def listing(store: Store, filters: Filters, *, name: str | None = None, all_images: bool = False) -> Iterator[Listed]:
+    """The images that pass, newest first, each with its names in order; read page by page as they are asked for.
 
     Without `all_images` those are left out that have no name and serve only as parents. `name` (`repo` or `repo:tag`) and the
     `reference` filters, of which one has to match, may be globs; without a glob each is one look into an index.
     Raises InvalidInput for filters that make no sense, ImageNotFound for `before` and `since`.
     """
     patterns = (*((name,) if name else ()), *filters.get("reference"))
+    matches = _matcher(patterns) if patterns else None
     dangling = filters.flag("dangling")
     passes = _test(store, filters)
-    found = [image for image in _candidates(store, patterns, dangling, all_images) if passes(image)]
-    found.sort(key=lambda image: (-image.created, image.id))
-    rows = _named(store, found)
-    if patterns:
-        rows = [row for row in (_matching(row, patterns) for row in rows) if row.tags or row.digests]
-    if dangling:
-        return [row for row in rows if not row.tags]
-    return [row for row in rows if row.tags or row.digests] if dangling is False else rows
+    pages = _pages(store, patterns, dangling, all_images)
+    return (
+        shown
+        for page in pages
+        for row in _named(store, [image for image in page if passes(image)])
+        if (shown := _shown(row, matches, dangling))
+    )
 
 
-def _candidates(store: Store, patterns: Sequence[str], dangling: bool | None, all_images: bool) -> Iterable[Image]:
+def _shown(row: Listed, matches: Callable[[Reference], bool] | None, dangling: bool | None) -> Listed | None:
+    if matches:
+        row = Listed(row.image, tuple(filter(matches, row.tags)), tuple(filter(matches, row.digests)))
+    named = bool(row.tags or row.digests)
+    if matches and not named:
+        return None
+    if dangling is None:
+        return row
+    return row if (not row.tags if dangling else named) else None
+
+
+def _pages(store: Store, patterns: Sequence[str], dangling: bool | None, all_images: bool) -> Iterator[Sequence[Image]]:
     if patterns and not any(map(_GLOB.search, patterns)):
-        return store.images.get_many(id for pattern in patterns for id in _indexed(store, pattern))
-    if dangling:
-        return store.images.dangling()
-    return store.images.all(intermediate=all_images)
+        found = store.images.get_many(id for pattern in patterns for id in _indexed(store, pattern))
+        yield sorted(found, key=lambda image: (-image.created, image.id))
+        return
+    page: list[Image] = []
+    while page := store.images.page(PAGE, page[-1] if page else None, intermediate=all_images, dangling=bool(dangling)):
+        yield page
 
 
 def _indexed(store: Store, text: str) -> list[Digest]:
@@ -73,20 +87,17 @@ def _indexed(store: Store, text: str) -> list[Digest]:
 
 def _named(store: Store, images: Sequence[Image]) -> list[Listed]:
     ids = [image.id for image in images]
-    tags, digests = store.tags.of_images(ids), store.tags.digests_of_images(ids)
-    return [
-        Listed(image, tuple(tag.reference for tag in tags.get(image.id, ())), tuple(digests.get(image.id, ())))
-        for image in images
-    ]
+    tags, digests = store.tags.names_of_images(ids), store.tags.digests_of_images(ids)
+    return [Listed(image, tuple(tags.get(image.id, ())), tuple(digests.get(image.id, ()))) for image in images]
 
 
-def _matching(row: Listed, patterns: Sequence[str]) -> Listed:
+def _matcher(patterns: Sequence[str]) -> Callable[[Reference], bool]:
     expressions = [_expression(pattern) for pattern in patterns]
 
     def matches(reference: Reference) -> bool:
         return any(e.fullmatch(reference.familiar) or e.fullmatch(reference.familiar_repository) for e in expressions)
 
-    return Listed(row.image, tuple(filter(matches, row.tags)), tuple(filter(matches, row.digests)))
+    return matches
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
@@ -117,9 +128,12 @@ def _test(store: Store, filters: Filters) -> Callable[[Image], bool]:
     ]
     since = [resolve(store, name).created for name in filters.get("since")]
     earliest, latest = min(before, default=None), max(since, default=None)
+    unused = min(map(instant, filters.get("unused-for")), default=None)
 
     def passes(image: Image) -> bool:
         if earliest is not None and image.created >= earliest:
+            return False
+        if unused is not None and (image.last_used or 0) >= unused:
             return False
         return (latest is None or image.created > latest) and filters.labels_match(image.labels)
 

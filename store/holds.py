@@ -3,6 +3,7 @@ image itself is removed by force."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -31,7 +32,7 @@ class Holds:
 
     def set(self, hold: Hold) -> None:
         """Write the hold down in place of one with the same kind and ID (also to change `running`), and keep the image's
-        layers with it. Set it in the transaction that looked the image up."""
+        layers with it: the image was used now. Set it in the transaction that looked the image up."""
         values = (hold.kind, hold.id, hold.name, hold.image, int(hold.running))
         with self._database.write() as connection:
             connection.execute(
@@ -43,6 +44,7 @@ class Holds:
                 "INSERT OR IGNORE INTO hold_layers SELECT diff_id, ?, ? FROM image_layers WHERE image = ?",
                 (hold.kind, hold.id, hold.image),
             )
+            connection.execute("UPDATE images SET last_used = ? WHERE id = ?", (time.time_ns(), hold.image))
 
     def delete(self, kind: HoldKind, id: str) -> bool:
         """Let go; False where there was no such hold. `collect` frees what it alone kept."""

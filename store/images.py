@@ -32,7 +32,7 @@ class Image(Value):
     size: int
     diff_ids: tuple[DiffID, ...]
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
-    last_used: int | None = None
+    last_used: int | None = field(default=None, compare=False)
 
 
 _COLUMNS = (
@@ -58,7 +58,7 @@ class Images:
         return list(self._select(chosen, (json.dumps(list(ids)),)))
 
     def add(self, image: Image) -> None:
-        """Make the image known. Harmless to repeat: a parent it has got stays, one that it lacked is taken.
+        """Make the image known; that it came counts as a use. Harmless to repeat: what is known of it stays.
 
         Raises NotFound where one of its layers is not in the store.
         """
@@ -66,14 +66,15 @@ class Images:
         values = (
             image.id, image.manifest.media_type, image.manifest.digest, image.manifest.size, image.parent, image.created,
             platform.os, platform.architecture, platform.variant, platform.os_version, image.size,
-            " ".join(image.diff_ids), json.dumps(dict(image.labels)) if image.labels else "", image.last_used,
+            " ".join(image.diff_ids), json.dumps(dict(image.labels)) if image.labels else "",
+            image.last_used or time.time_ns(),
         )  # fmt: skip
         with self._database.write() as connection:
             new = connection.execute(
                 f"INSERT INTO images ({_COLUMNS}) VALUES ({', '.join('?' * 14)}) ON CONFLICT (id) DO NOTHING", values
             )
             if not new.rowcount:
-                return
+                return self.touch(image.id)
             try:
                 connection.executemany(
                     "INSERT INTO image_layers VALUES (?, ?)", [(d, image.id) for d in dict.fromkeys(image.diff_ids)]
@@ -106,15 +107,15 @@ class Images:
         """Every image, newest first; with `intermediate` off without those that have children but no tag."""
         return self._select(f"{'' if intermediate else 'WHERE tags > 0 OR children = 0'} ORDER BY created DESC, id", ())
 
-    def page(self, limit: int, after: Image | None = None, *, intermediate: bool = True) -> list[Image]:
+    def page(
+        self, limit: int, after: Image | None = None, *, intermediate: bool = True, dangling: bool = False
+    ) -> list[Image]:
         """At most `limit` images, newest first, that come after `after`; a page costs the same wherever it is."""
-        shown = "(? OR tags > 0 OR children = 0)"
+        shown = "tags = 0 AND children = 0" if dangling else "TRUE" if intermediate else "(tags > 0 OR children = 0)"
         if after is None:
-            where, values = f"WHERE {shown}", (intermediate,)
-        else:
-            where = f"WHERE {shown} AND created <= ? AND (created < ? OR id > ?)"
-            values = (intermediate, after.created, after.created, after.id)  # type: ignore[assignment]
-        return list(self._select(f"{where} ORDER BY created DESC, id LIMIT ?", (*values, limit)))
+            return list(self._select(f"WHERE {shown} ORDER BY created DESC, id LIMIT ?", (limit,)))
+        where = f"WHERE {shown} AND created <= ? AND (created < ? OR id > ?) ORDER BY created DESC, id LIMIT ?"
+        return list(self._select(where, (after.created, after.created, after.id, limit)))
 
     def dangling(self) -> Iterator[Image]:
         """The images with neither a tag nor a child image, newest first. Who holds them is for the caller to ask."""

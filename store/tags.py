@@ -80,6 +80,19 @@ class Tags:
             found.setdefault(tag.image, []).append(tag)
         return found
 
+    def names_of_images(self, images: Iterable[Digest]) -> dict[Digest, list[Reference]]:
+        """The names alone of several images' tags, in order: a listing of 100,000 wants nothing else."""
+        found: dict[Digest, list[Reference]] = {}
+        rows = self._database.read().execute(
+            "SELECT image, repository, tag FROM tags WHERE image IN (SELECT value FROM json_each(?))"
+            " ORDER BY repository, tag",
+            (json.dumps(list(images)),),
+        )
+        for image, repository, tag in rows:
+            registry, _, path = repository.partition("/")
+            found.setdefault(image, []).append(Reference(registry, path, tag, None))
+        return found
+
     def of_repository(self, repository: str) -> list[Tag]:
         """All tags of the repository (full form, with its registry), by name."""
         return list(self._select("WHERE repository = ? ORDER BY tag", (repository,)))

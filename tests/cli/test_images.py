@@ -63,6 +63,45 @@ def test_a_template_that_makes_no_sense_is_explained(cli: Cli, make: Make) -> No
     assert (code, out) == (1, "") and "no such field: Name" in err and "Repository" in err
 
 
+def test_the_tree_shows_what_each_image_adds(cli: Cli, make: Make) -> None:
+    base = make("base")
+    make("app:1", "app:2", parent=base)
+    make("web", parent=base)
+    head, *rows = cli("images", "--tree").out.splitlines()
+    assert head.split("  ")[0] == "IMAGE" and head.split()[-3:] == ["LAYERS", "ADDS", "SIZE"]
+    assert rows[0].startswith("base:latest   ")
+    assert sorted(row[3:].split("  ")[0] for row in rows[1:]) == ["app:1, app:2", "web:latest"]
+    assert all(row.split()[-3:-1] == ["+1", "2.56kB"] for row in rows)
+    (root,) = json.loads(cli("images", "--tree", "--format", "json").out)
+    assert root["Images"][0]["Names"] == ["base:latest"] and len(root["Children"]) == 2 and root["Size"] == 2560
+    assert cli("images", "--tree", "--format", "{{.ID}}").code == 1
+
+
+def test_an_image_knows_when_it_was_last_used(cli: Cli, make: Make, store: Store) -> None:
+    images = {name: make(name) for name in ("run", "idle")}
+    with store.transaction() as connection:
+        connection.execute("UPDATE images SET last_used = 0")
+    assert cli("images", "--format", "{{.LastUsed}}").out == "never\n" * 2
+    cli("create", "--network", "none", "run", "true")
+    head, *rows = cli("images", "--last-used").out.splitlines()
+    assert head.endswith("SIZE      LAST USED") and rows[1].endswith("ago") and rows[0].endswith("never")
+    assert cli("images", "-q", "--filter", "unused-for=1h").out == f"{images['idle'].id.short}\n"
+
+
+def test_a_listing_longer_than_a_block_is_written_as_it_is_read(cli: Cli, make: Make, store: Store) -> None:
+    from cli.output import BLOCK
+    from image.reference import Reference
+
+    image = make("short")
+    with store.transaction():
+        for number in range(BLOCK):
+            store.tags.set(Reference.parse(f"x:{number:04d}"), image.id, image.manifest)
+        store.tags.set(Reference.parse("y/" + "long" * 9 + ":1"), image.id, image.manifest)
+    lines = cli("images").out.splitlines()
+    assert len(lines) == BLOCK + 3 and lines[1].startswith("short        latest    ")
+    assert lines[-1].startswith("y/" + "long" * 9 + "   1 ")
+
+
 def test_an_empty_store_has_a_heading_only(cli: Cli) -> None:
     assert cli("images").out == "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n"
 
