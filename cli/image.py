@@ -10,11 +10,13 @@ TABLE = {
     "build": COMMANDS["build"],
     "history": COMMANDS["history"],
     "inspect": ("cli.inspect:image_inspect", "Show everything about images"),
+    "load": COMMANDS["load"],
     "ls": COMMANDS["images"],
     "prune": ("cli.image_prune:prune", "Remove images that nobody needs"),
     "pull": COMMANDS["pull"],
     "push": COMMANDS["push"],
     "rm": COMMANDS["rmi"],
+    "save": COMMANDS["save"],
     "tag": COMMANDS["tag"],
 }
 HIDDEN = {"list": TABLE["ls"], "remove": TABLE["rm"]}

@@ -35,6 +35,16 @@ def shown(quiet: bool) -> Iterator[Progress]:
         yield Lines()
 
 
+@contextlib.contextmanager
+def watched(quiet: bool) -> Iterator[Progress]:
+    """Live on a terminal's stderr, nowhere else: for commands whose stdout says what came of it."""
+    if quiet or not sys.stderr.isatty():
+        yield Silent()
+    else:
+        with shown(quiet) as progress:
+            yield progress
+
+
 class Lines:
     """A Progress that says one line for each layer when it is done: `ID: Pull complete`."""
 

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.clock import parse_instant
-from core.errors import NotFound
+from core.errors import InvalidInput, NotFound
 from image.descriptor import Descriptor
-from image.digest import DiffID, Digest
+from image.digest import Digest
 from image.manifest import Manifest
 from image.media_types import OCI_CONFIG, OCI_LAYER
 
 if TYPE_CHECKING:
     from image.config import ImageConfig
+    from image.manifest import Index
     from image.reference import Reference
     from store.images import Image
+    from store.layers import Layer
     from store.store import Store
 
 
@@ -25,36 +27,58 @@ def publish(store: Store, config: ImageConfig, *, tags: Sequence[Reference], par
     Its layers must be in the catalog and held by the caller. Order: blobs, layer directories, then the rows. An image
     that is there already keeps its manifest and its parent. Raises NotFound where a layer is missing.
     """
-    raw = config.encode()
-    layers = [_layer(store, diff_id) for diff_id in config.diff_ids]
-    manifest = Manifest.build(Descriptor(OCI_CONFIG, Digest.of(raw), len(raw)), layers)
-    for data in (raw, manifest.raw):
-        store.blobs.add(data)
+    manifest, _ = keep(store, config)
     store.sync_layers()
     with store.transaction():
-        return _enter(store, config, manifest.descriptor, sum(d.size for d in layers) + len(raw), tags, parent)
+        return enter(store, config, manifest, tags, parent)
 
 
-def _layer(store: Store, diff_id: DiffID) -> Descriptor:
-    layer = store.layers.get(diff_id)
-    if layer is None:
-        raise NotFound(f"no such layer: {diff_id}", "build or pull the image again")
-    return Descriptor(OCI_LAYER, Digest(diff_id), layer.size)
+def keep(
+    store: Store, config: ImageConfig, manifest: Manifest | None = None, index: Index | None = None
+) -> tuple[Descriptor, Descriptor]:
+    """The first half of `publish`: the blobs, of a `manifest` and `index` that came with the image or of one made here.
+
+    Returns what describes the image and what its names point to.
+    """
+    raw = config.encode()
+    if manifest is None:
+        layers = [Descriptor(OCI_LAYER, Digest(layer.diff_id), layer.size) for layer in _layers(store, config)]
+        manifest = Manifest.build(Descriptor(OCI_CONFIG, Digest.of(raw), len(raw)), layers)
+    for data in (raw, manifest.raw, *([index.raw] if index else ())):
+        store.blobs.add(data)
+    return manifest.descriptor, (index or manifest).descriptor
 
 
-def _enter(
-    store: Store, config: ImageConfig, manifest: Descriptor, size: int, tags: Sequence[Reference], parent: Digest | None
-) -> Image:
+def _layers(store: Store, config: ImageConfig) -> list[Layer]:
+    found = store.layers.get_many(config.diff_ids)
+    for diff_id in config.diff_ids:
+        if diff_id not in found:
+            raise NotFound(f"no such layer: {diff_id}", "build or pull the image again")
+    return [found[diff_id] for diff_id in config.diff_ids]
+
+
+def enter(
+    store: Store, config: ImageConfig, manifest: Descriptor, tags: Sequence[Reference], parent: Digest | None,
+    *, target: Descriptor | None = None,
+) -> Image:  # fmt: skip
+    """The second half, in the caller's transaction: the image, and its names, which point to `target` (else its manifest)."""
     from store.images import Image
 
     image = store.images.get(config.id)
     if image is None:
-        created = parse_instant(config.created) if config.created else 0
+        size = sum(layer.size for layer in _layers(store, config)) + len(config.encode())
         image = Image(
-            id=config.id, manifest=manifest, parent=parent if parent != config.id else None, created=created,
+            id=config.id, manifest=manifest, parent=parent if parent != config.id else None, created=_created(config),
             platform=config.platform, size=size, diff_ids=config.diff_ids, labels=dict(config.config.labels), last_used=None,
         )  # fmt: skip
         store.images.add(image)
     for reference in tags:
-        store.tags.set(reference.tagged(), image.id, image.manifest)
+        store.tags.set(reference.tagged(), image.id, target if target and target != manifest else image.manifest)
     return image
+
+
+def _created(config: ImageConfig) -> int:
+    try:
+        return parse_instant(config.created) if config.created else 0
+    except InvalidInput:  # a stranger's config may say anything
+        return 0

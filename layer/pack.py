@@ -26,6 +26,7 @@ PACK_VERSION = 1
 Write = Callable[[bytes | memoryview], object]
 
 _END = bytes(1024)
+_MAGIC = b"ustar\x0000" + bytes(64)
 _SECOND = 1_000_000_000
 _SMALL = 256 << 10
 _FLUSH = 512 << 10
@@ -63,6 +64,16 @@ def pack(directory: Path, write: Write | None = None) -> Packed:
 def stream(directory: Path, write: Write) -> DiffID:
     """The same tar without the content digest: half the hashing, for push and save. The caller compares the DiffID."""
     return _Packer(write, None).run(directory)
+
+
+def looks_packed(head: bytes) -> bool:
+    """Whether a tar that begins with `head` (512 bytes) may be one that `pack` wrote. Most others differ in their first
+    header; only packing again shows that a tar is ours to the last byte."""
+    if not head.strip(b"\0"):
+        return True
+    numbers = (head[100:108], head[108:116], head[116:124], head[124:136], head[136:148])
+    octal = all(number[:-1].isdigit() for number in numbers) and all(number.endswith(b"\0") for number in numbers)
+    return len(head) >= 512 and octal and head[257:329] == _MAGIC and head[345:512] == bytes(167)
 
 
 class _Packer:

@@ -6,7 +6,7 @@ whatever their size field says. Anything malformed raises BadHeader or Truncated
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from core.errors import Integrity, InvalidInput
 from layer import sparse
@@ -82,8 +82,12 @@ def _checksum_fits(block: bytes) -> bool:
 class Archive:
     """Iterates over the entries of `stream`; between two entries, the content may be taken with `small` or `pieces`."""
 
-    def __init__(self, stream: Readable, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, stream: Readable, limits: Limits = DEFAULT, *, skip: Callable[[int], object] | None = None
+    ) -> None:
+        """`skip`, where the stream has it, passes over that many bytes unread (and raises where there are not so many)."""
         self._stream = stream
+        self._pass_over = skip
         self._limits = limits
         self._buffer = b""
         self._position = 0
@@ -113,6 +117,11 @@ class Archive:
         self._headers += 1
         if self._headers > self._limits.entries:
             raise TooMuch(f"the archive has more than {self._limits.entries} entries, after {self._where()}")
+
+    @property
+    def offset(self) -> int:
+        """How many bytes of the stream are before what comes next: the content, right after its entry."""
+        return self._read - (len(self._buffer) - self._position)
 
     def drain(self) -> None:
         """Read whatever follows the archive's end, so that the whole stream has been seen."""
@@ -159,6 +168,13 @@ class Archive:
         rest = len(self._buffer) - self._position
         if self._left <= rest:
             self._position += self._left
+            self._left = 0
+            return
+        if self._pass_over is not None:
+            self._left -= rest
+            self._buffer, self._position = b"", 0
+            self._pass_over(self._left)
+            self._read += self._left
             self._left = 0
             return
         for _ in self.pieces():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import Integrity, NotFound
 from image.descriptor import Descriptor
@@ -18,6 +18,11 @@ from store.disk import disk_errors
 from store.layers import Layer
 from store.store import Store
 from store.temporary import Claim
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapshot.arrival import Arrival
 
 MAX_UNPACKED = 64  # each keeps a descriptor open until it is entered
 Write = Callable[[bytes | memoryview], object]
@@ -83,34 +88,48 @@ class Layers:
         Raises Integrity where the tar is not `diff_id`, what `apply_layer` raises for bad input, Unavailable when the disk
         is full; nothing is left then.
         """
+        with disk_errors(self._store.root), self.receive(stream, algorithm=diff_id.algorithm) as arrival:
+            if arrival.diff_id != diff_id:
+                raise Integrity(
+                    f"the layer's tar hashes to {arrival.diff_id}, the image config says {diff_id}",
+                    "the image is broken or was tampered with; ask who pushed it",
+                )
+            return arrival.keep(blob)
+
+    def receive(self, stream: Readable, *, algorithm: str = "sha256", listed: bool = True) -> Arrival:
+        """Unpack the uncompressed tar `stream`, whose DiffID nobody knows yet; the caller decides how it is kept.
+
+        `listed` off: it will probably be kept without a listing, so files are not hashed one by one. Raises what
+        `apply_layer` raises for bad input, Unavailable when the disk is full; nothing is left then.
+        """
         from layer.apply import apply_layer
+        from snapshot.arrival import Arrival
 
         with disk_errors(self._store.root):
             fd, home = self._store.temporaries.directory()
             claim = Claim(self._store.root, fd, home)
-            whole = False
             try:
                 target = claim.home / "diff"
                 target.mkdir(0o755)
                 digests: dict[bytes, bytes] = {}
-                applied = apply_layer(stream, target, digests=digests, algorithm=diff_id.algorithm)
-                if applied.diff_id != diff_id:
-                    raise Integrity(
-                        f"the layer's tar hashes to {applied.diff_id}, the image config says {diff_id}",
-                        "the image is broken or was tampered with; ask who pushed it",
-                    )
-                listing = self._list(target, digests)
-                name = claim.place(target)
-                layer = Layer(diff_id, name, applied.size, "foreign", PACK_VERSION, blob, listing)
-                with self._guard:
-                    self._unpacked.append((layer, claim))
-                whole = True
-            finally:
-                if not whole:
-                    claim.settle(keep=False)
+                applied = apply_layer(stream, target, digests=digests if listed else None, algorithm=algorithm)
+            except BaseException:
+                claim.settle(keep=False)
+                raise
+        return Arrival(self._store, claim, applied, digests, self._kept)
+
+    def _kept(self, layer: Layer, claim: Claim) -> None:
+        with self._guard:
+            self._unpacked.append((layer, claim))
         if len(self._unpacked) >= MAX_UNPACKED:
             self.enter()
-        return layer
+
+    def abandon(self) -> None:
+        """Remove all that was unpacked and has not been entered. Harmless to repeat."""
+        with self._guard:
+            entries, self._unpacked = self._unpacked, []
+        for _, claim in entries:
+            claim.settle(keep=False)
 
     def enter(self) -> None:
         """Give all that was unpacked its rows, in one transaction, after one `Store.sync_layers`. Of two processes that
@@ -129,13 +148,6 @@ class Layers:
         finally:
             for layer, claim in entries:
                 claim.settle(keep=layer.directory in kept)
-
-    def _list(self, directory: Path, digests: dict[bytes, bytes]) -> Digest:
-        from layer.listing import write_listing
-
-        with self._store.blobs.writer() as writer:
-            write_listing(directory, writer.write, digests)
-            return writer.commit().digest
 
     def write_tar(self, layer: Layer, write: Write) -> None:
         """Give the layer's tar to `write`, piece by piece. Raises Integrity where it is not its DiffID any more: what was

@@ -1,0 +1,68 @@
+"""Makes a shelf of whatever a user calls an archive: a file, a directory, a stream, compressed in any way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import InvalidInput, NotFound
+from images.indexed import Directory, IndexedArchive
+from images.shelf import BadArchive, Shelf
+from images.streamed import StreamedArchive
+from layer.compression import HEAD, decompressor, detect
+from layer.decompression import Prefixed
+from layer.pipeline import Readable, ReadAhead
+from layer.records import BadHeader
+
+if TYPE_CHECKING:
+    from core.progress import Progress
+    from snapshot.layers import Layers
+    from store.store import Store
+
+
+@contextlib.contextmanager
+def opened(source: Path | Readable, store: Store, layers: Layers, progress: Progress) -> Iterator[Shelf]:
+    """The shelf that `source` is, able to receive layers. Raises BadArchive, NotFound, InvalidInput, Integrity."""
+    try:
+        if not isinstance(source, Path):
+            yield streamed(source, store, layers, progress)
+        elif source.is_dir():
+            yield Directory(source, store, layers, progress)
+        elif is_plain(source):
+            with IndexedArchive(source, store, layers, progress) as shelf:
+                yield shelf
+        else:
+            with source.open("rb", buffering=0) as file:
+                yield streamed(file, store, layers, progress)
+    except BadHeader as error:
+        raise BadArchive(f"this is no image archive: {error.message}") from error
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the file can be read at any place and is not compressed. Raises NotFound, InvalidInput."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and detect(file.read(HEAD)) == "none"
+    except FileNotFoundError as error:
+        raise NotFound(f"no such file: {path}", "check the path") from error
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def streamed(stream: Readable, store: Store, layers: Layers, progress: Progress) -> StreamedArchive:
+    """The shelf filled from a stream. Raises BadArchive for an empty one, and as StreamedArchive."""
+    head = b""
+    while len(head) < HEAD and (data := stream.read(HEAD - len(head))):
+        head += data
+    if not head:
+        raise BadArchive("there is nothing to load: the input is empty")
+    whole = Prefixed(head, stream)
+    kind = detect(head)
+    if kind == "none":
+        return StreamedArchive(whole, store, layers, progress)
+    with ReadAhead(decompressor(whole, kind)) as tar:
+        return StreamedArchive(tar, store, layers, progress)
