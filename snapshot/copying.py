@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from snapshot.difference import Difference, note
-from snapshot.merging import merge
+from snapshot.merging import Copier, merge
 from snapshot.places import Places
 from store.disk import disk_errors
 
@@ -45,8 +45,12 @@ class Copying:
     def remove(self, key: str) -> None:
         self._places.remove(key)
 
-    def exists(self, key: str) -> bool:
-        return self._places.exists(key)
+    @contextlib.contextmanager
+    def written(self, key: str) -> Iterator[Path]:
+        home = self._places.path(key)
+        with self._places.scratch() as directory, disk_errors(self._places.root):
+            Difference(home / "rootfs", directory / "upper", place=Copier().copy).run(home / "notes")
+            yield directory / "upper"
 
     def keys(self) -> list[str]:
         return self._places.keys()

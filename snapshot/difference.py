@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -73,16 +73,18 @@ def _joined(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[tuple[Entry 
 
 
 class Difference:
-    """Moves what changed in `root` into `upper`, a directory in overlay's format; `root` is of no use afterwards."""
+    """Moves what changed in `root` into `upper`, a directory in overlay's format; `root` is of no use afterwards, unless
+    `place` copies instead."""
 
-    def __init__(self, root: Path, upper: Path) -> None:
+    def __init__(self, root: Path, upper: Path, place: Callable[[bytes, bytes], object] = os.rename) -> None:
+        self._place = place
         self._root = os.fsencode(root)
         self._upper = os.fsencode(upper)
         self._open: list[tuple[Entry, bool]] = []  # the directories we are in, and whether they are in `upper` yet
         self._replaced: tuple[bytes, ...] | None = None  # below it nothing of the old tree shows
 
     def run(self, notes: Path) -> None:
-        """Compare with what `note` wrote. Not harmless to repeat."""
+        """Compare with what `note` wrote. Harmless to repeat only where `place` copies."""
         with notes.open("rb") as file:
             for before, after in _joined(_notes(file), _walk(self._root)):
                 path = (after or before or Entry((), b"")).path
@@ -109,7 +111,7 @@ class Difference:
                 self._replaced = after.path
         elif changed and not is_whiteout(after.status):
             self._make_directories()
-            os.rename(self._at(self._root, after.path), self._at(self._upper, after.path))
+            self._place(self._at(self._root, after.path), self._at(self._upper, after.path))
             if before is not None and not below_replaced:
                 self._replaced = after.path
 

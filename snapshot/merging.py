@@ -19,7 +19,7 @@ _NO_RANGES = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 def merge(layer: str, target: str) -> None:
     """Copy the layer directory `layer` over the tree at `target`: its whiteouts and opaque directories take away what is
     there. Nobody else may be changing `target`; links in it are never followed."""
-    first: dict[int, str] = {}  # inode → the first copy, for hard links
+    copier = Copier()
     stack = [(layer, target, False)]
     while stack:
         source, goal, left = stack.pop()
@@ -34,8 +34,10 @@ def merge(layer: str, target: str) -> None:
             below = os.path.join(goal, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 stack.append((entry.path, below, False))
-            else:
-                _copy(entry.path, below, entry.stat(follow_symlinks=False), first)
+                continue
+            remove(Path(below))
+            if not is_whiteout(entry.stat(follow_symlinks=False)):
+                copier.copy(entry.path, below)
 
 
 def _enter(source: str, goal: str) -> None:
@@ -47,15 +49,25 @@ def _enter(source: str, goal: str) -> None:
         os.mkdir(goal, 0o700)
 
 
-def _copy(source: str, goal: str, status: os.stat_result, first: dict[int, str]) -> None:
-    remove(Path(goal))
-    if is_whiteout(status):
-        return
-    if status.st_nlink > 1:
-        if status.st_ino in first:
-            os.link(first[status.st_ino], goal, follow_symlinks=False)
-            return
-        first[status.st_ino] = goal
+class Copier:
+    """Copies whatever is no directory; names of one inode become names of one copy."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, str] = {}  # inode → the first copy
+
+    def copy(self, source: str | bytes, target: str | bytes) -> None:
+        """Make `target`, which is not there, like `source`."""
+        source, target = os.fsdecode(source), os.fsdecode(target)
+        status = os.lstat(source)
+        if status.st_nlink > 1:
+            if status.st_ino in self._first:
+                os.link(self._first[status.st_ino], target, follow_symlinks=False)
+                return
+            self._first[status.st_ino] = target
+        _copy(source, target, status)
+
+
+def _copy(source: str, goal: str, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         _copy_file(source, goal, status)
     elif stat.S_ISLNK(status.st_mode):
@@ -69,10 +81,15 @@ def _copy(source: str, goal: str, status: os.stat_result, first: dict[int, str])
 
 def _copy_file(source: str, goal: str, status: os.stat_result) -> None:
     with open(source, "rb", buffering=0) as old, open(goal, "xb", buffering=0) as new:
-        for start, end in _data(old.fileno(), status.st_size):
-            _copy_range(old.fileno(), new.fileno(), start, end)
-        os.truncate(new.fileno(), status.st_size)
+        copy_content(old.fileno(), new.fileno(), status.st_size)
         copy_attributes(old.fileno(), new.fileno(), status)
+
+
+def copy_content(old: int, new: int, size: int) -> None:
+    """Fill the empty file `new` with the `size` bytes of `old`; holes stay holes, blocks are shared where that works."""
+    for start, end in _data(old, size):
+        _copy_range(old, new, start, end)
+    os.truncate(new, size)
 
 
 def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:

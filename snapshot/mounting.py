@@ -1,4 +1,5 @@
-"""Mounting overlayfs, with names short enough that hundreds of layers fit into the one page the kernel reads."""
+"""Mounting overlayfs: with names so short that hundreds of layers fit into the one page that mount(2) reads, and one by one
+where there are more (Linux 6.8)."""
 
 from __future__ import annotations
 
@@ -7,10 +8,25 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.errors import LamellaError, Unavailable
+from core.errors import LamellaError, Unavailable, Unsupported
 
-# What these three would write into upper directories only the stack that wrote it could read: no layer may contain it.
-_PLAIN = "redirect_dir=off,metacopy=off,index=off"
+MAX_LAYERS = 500  # overlayfs' own limit (fs/overlayfs/params.h OVL_MAX_STACK)
+
+
+class TooManyLayers(Unsupported):
+    """More than the kernel takes."""
+
+    def __init__(self, count: int, limit: str = f" ({MAX_LAYERS})") -> None:
+        super().__init__(
+            f"{count} layers are more than overlayfs can stack{limit}", "use fewer instructions, or squash the base image"
+        )
+
+
+# What these three would write into upper directories only the stack that wrote it could read: no layer may contain it, and
+# none is believed (`nofollow`). (Documentation/filesystems/overlayfs.rst, "redirect_dir", "Metadata only copy up")
+_PLAIN: tuple[tuple[str, str | None], ...] = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
+_PAGE = 4096  # what mount(2) reads, with the NUL at the end
+Options = Sequence[tuple[str, str | None]]
 
 
 def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: bool, userxattr: bool) -> None:
@@ -18,28 +34,60 @@ def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: b
 
     Raises Unavailable where the kernel refuses.
     """
-    from core import syscalls
-
     place = os.path.relpath(home, layers)
-    fixed = f"upperdir={place}/upper,workdir={place}/work,{'userxattr,index=off' if userxattr else _PLAIN}"
-    options = f"lowerdir={':'.join(reversed(lower))},{fixed}"
+    own: Options = (("upperdir", f"{place}/upper"), ("workdir", f"{place}/work"), *_common(userxattr))
 
     def work() -> None:
         if volatile:
             try:
-                syscalls.mount("overlay", f"{place}/rootfs", "overlay", 0, f"{options},volatile")
+                _mount(lower, (*own, ("volatile", None)), f"{place}/rootfs", 0)
                 return
             except OSError as error:
                 if error.errno != errno.EINVAL:  # before Linux 5.10 there is no such option
                     raise
-        syscalls.mount("overlay", f"{place}/rootfs", "overlay", 0, options)
+        _mount(lower, own, f"{place}/rootfs", 0)
 
+    _in_layers(layers, home / "rootfs", work)
+
+
+def mount_view(layers: Path, lower: Sequence[str], target: Path, *, userxattr: bool) -> None:
+    """Mount `lower`, two names or more, read-only on `target`; setuid programs and devices do not work in it. Raises
+    Unavailable where the kernel refuses."""
+    from core import syscalls
+
+    flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+    where = os.path.relpath(target, os.path.realpath(layers))
+    _in_layers(layers, target, lambda: _mount(lower, _common(userxattr), where, flags))
+
+
+def _common(userxattr: bool) -> Options:
+    return (("userxattr", None), *_PLAIN) if userxattr else _PLAIN
+
+
+def _in_layers(layers: Path, target: Path, work: Callable[[], None]) -> None:
     try:
         in_directory(layers, work)
     except OSError as error:
         raise Unavailable(
-            f"cannot mount an overlay on {home}/rootfs: {error.strerror}", "`dmesg` may tell what the kernel dislikes"
+            f"cannot mount an overlay on {target}: {error.strerror}", "`dmesg` may tell what the kernel dislikes"
         ) from error
+
+
+def _mount(lower: Sequence[str], own: Options, target: str, flags: int) -> None:
+    from core import syscalls
+
+    words = [f"lowerdir={':'.join(reversed(lower))}", *(name if v is None else f"{name}={v}" for name, v in own)]
+    text = ",".join(words)
+    if len(os.fsencode(text)) < _PAGE:
+        syscalls.mount("overlay", target, "overlay", flags, text)
+        return
+    try:
+        # The flags of mount(2) up to MS_NODEV are the attributes of fsmount(2).
+        syscalls.mount_new("overlay", [*(("lowerdir+", name) for name in reversed(lower)), *own], target, flags)
+    except OSError as error:
+        if error.filename == "lowerdir+":
+            raise TooManyLayers(len(lower), " on this kernel") from error
+        raise
 
 
 def in_directory(path: Path, work: Callable[[], None]) -> None:

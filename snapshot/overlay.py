@@ -51,8 +51,9 @@ class Overlay:
     def remove(self, key: str) -> None:
         self._places.remove(key)
 
-    def exists(self, key: str) -> bool:
-        return self._places.exists(key)
+    @contextlib.contextmanager
+    def written(self, key: str) -> Iterator[Path]:
+        yield self._places.path(key) / "upper"
 
     def keys(self) -> list[str]:
         return self._places.keys()

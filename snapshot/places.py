@@ -10,34 +10,33 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from core.errors import Conflict, InvalidInput, NotFound, Unsupported
+from core.errors import Conflict, InvalidInput, NotFound
 from core.files import make_directories
 from core.removal import remove
+from snapshot.mounting import MAX_LAYERS, TooManyLayers
+from snapshot.thin import drop_unchanged
 from store.disk import disk_errors
 from store.temporary import Claim, Temporaries, lock_directory, short_name
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _PARENTS = "parents"
-# A page holds the mount options, of which the layers' names are the most: room for more than 400 of them.
-MAX_NAMES_BYTES = 3700
-
-
-class TooManyLayers(Unsupported):
-    """Neither the kernel's mount options nor a link hold more names than this."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"{count} layers are more than can be stacked", "use fewer instructions, or squash the base image"
-        )
+_NAMES_A_LINK = 400  # a link holds 4095 bytes
 
 
 def stack(names: Sequence[str]) -> list[str]:
     """`names` of layers, bottom first, each once: one that comes twice hides at its upper place what it holds at the lower.
     (Images with a layer twice are legal, and no kernel stacks them.)"""
     return list(reversed(dict.fromkeys(reversed(names))))
+
+
+def _write_parents(home: Path, names: Sequence[str]) -> None:
+    """As links, `parents` and where need be `parents1`: a link's target is written with its inode, no file to fsync."""
+    for number, start in enumerate(range(0, len(names) or 1, _NAMES_A_LINK)):
+        target = ":".join(names[start : start + _NAMES_A_LINK]) or ":"
+        (home / f"{_PARENTS}{number or ''}").symlink_to(target)
 
 
 class Places:
@@ -55,8 +54,7 @@ class Places:
         """Make the snapshot's directory on `stack(parents)`, with what `fill` puts into it. Raises Conflict where `key` exists."""
         target = self._checked(key)
         parents = stack(parents)
-        below = ":".join(parents) or ":"
-        if len(below) > MAX_NAMES_BYTES:
+        if len(parents) > MAX_LAYERS:
             raise TooManyLayers(len(parents))
         for name in parents:
             if not (self.layers / name).is_dir():
@@ -65,8 +63,7 @@ class Places:
             fd, home = self._temporary()
             try:
                 fill(home)
-                # A link's target is written with its inode: no file to fsync.
-                (home / _PARENTS).symlink_to(below)
+                _write_parents(home, parents)
                 os.rename(home, target)
             except BaseException as error:
                 remove(home)
@@ -93,7 +90,9 @@ class Places:
 
     def parents(self, key: str) -> list[str]:
         """The names of the layer directories below, bottom first."""
-        return [name for name in os.readlink(self.path(key) / _PARENTS).split(":") if name]
+        home = self.path(key)
+        links = sorted(name for name in os.listdir(home) if name.startswith(_PARENTS))
+        return [name for link in links for name in os.readlink(home / link).split(":") if name]
 
     def seal(self, key: str, directory: str) -> str:
         """Make the snapshot's subdirectory `directory` a layer; the rest goes when the claim is settled."""
@@ -103,6 +102,7 @@ class Places:
         if fd is None:
             raise NotFound(f"no such snapshot: {key}")
         with disk_errors(self.root):
+            drop_unchanged(path / directory, [self.layers / name for name in self.parents(key)])
             claim = Claim(self.root, fd, path)
             claim.place(claim.home / directory)
         self._claims[claim.name] = claim
@@ -128,8 +128,15 @@ class Places:
         if os.path.ismount(path / "rootfs"):
             raise Conflict(f"snapshot {key} is still mounted", "end what uses it first")
 
-    def exists(self, key: str) -> bool:
-        return self._checked(key).is_dir()
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty directory on the same disk, for the block."""
+        fd, path = self._temporary()
+        try:
+            yield path
+        finally:
+            remove(path)
+            os.close(fd)
 
     def keys(self) -> list[str]:
         try:

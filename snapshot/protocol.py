@@ -42,8 +42,9 @@ class Snapshotter(Protocol):
     def remove(self, key: str) -> None:
         """Remove the snapshot and what was written to it. Harmless to repeat; Conflict while it is mounted here."""
 
-    def exists(self, key: str) -> bool:
-        """Whether there is such a snapshot."""
+    def written(self, key: str) -> AbstractContextManager[Path]:
+        """What was changed so far, as a directory in overlay's format, until the block ends: for reading only. It may be
+        mounted meanwhile; what is written at the same time may be missing."""
 
     def keys(self) -> list[str]:
         """All snapshots, sorted."""

@@ -13,7 +13,7 @@ from snapshot.choose import choose
 from snapshot.copying import Copying
 from snapshot.overlay import Overlay
 from tests.conftest import needs
-from tests.suites.contained import inside
+from tests.suites.contained import inside, inside_user_namespace
 from tests.suites.snapshots import CHANGES, Open, SnapshotterSuite, base, build, write
 
 
@@ -29,30 +29,69 @@ class TestOverlay(SnapshotterSuite):
     def open_(self, root: Path) -> Open:
         return lambda: Overlay(root)
 
-    def test_130_layers_are_stacked(self, root: Path) -> None:
+    @pytest.mark.parametrize("count", [128, 250, 500])
+    def test_as_many_layers_as_the_kernel_takes_are_stacked(self, root: Path, count: int) -> None:
         def work() -> None:
+            names = [f"layer{number:03}" for number in range(count)]
+            for number, name in enumerate(names):
+                write(root / "layers" / name / f"file{number}", "x")
+                write(root / "layers" / name / "last", str(number))
             snapshots = Overlay(root)
-            layers: list[str] = []
-            for n in range(130):
-                layers.append(build(snapshots, f"k{n}", layers, lambda tree, n=n: write(tree / f"f{n}", str(n))))  # type: ignore[misc]
-            snapshots.prepare("top", layers)
-            with snapshots.mounted("top") as tree:
-                assert len(os.listdir(tree)) == 130
+            key = "k" * 128
+            snapshots.prepare(key, names)
+            with snapshots.mounted(key) as tree:
+                assert len(os.listdir(tree)) == count + 1 and (tree / "last").read_text() == str(count - 1)
+                write(tree / "own", "x")
+            top = snapshots.seal(key)
+            assert os.listdir(root / "layers" / top) == ["own"]
 
         inside(work)
 
-    def test_as_many_layers_as_fit_can_be_mounted_and_more_are_refused(self, root: Path) -> None:
+    def test_more_layers_than_the_kernel_takes_are_refused(self, root: Path) -> None:
+        names = [f"layer{number:03}" for number in range(501)]
+        with pytest.raises(Unsupported, match=r"501 layers are more than overlayfs can stack \(500\)"):
+            Overlay(root).prepare("top", names)
+        assert os.listdir(root / "snapshots") == []
+
+    def test_nothing_refers_to_other_layers(self, root: Path) -> None:
+        """Neither a renamed directory nor a changed mode may leave a mark that only this very stack can read."""
+
         def work() -> None:
-            names = [f"layer{n:03}" for n in range(500)]
-            for name in names:
-                (root / "layers" / name).mkdir()
             snapshots = Overlay(root)
-            with pytest.raises(Unsupported, match="500 layers"):
-                snapshots.prepare("top", names)
-            key = "k" * 128
-            snapshots.prepare(key, names[:411])
-            with snapshots.mounted(key) as tree:
-                assert os.listdir(tree) == []
+            bottom = build(snapshots, "base", [], base)
+            snapshots.prepare("step", [bottom])
+            with snapshots.mounted("step") as tree:
+                with pytest.raises(OSError, match="cross-device"):
+                    (tree / "usr").rename(tree / "moved")
+                (tree / "var/log").chmod(0o600)
+            upper = root / "layers" / snapshots.seal("step")
+            assert (upper / "var/log").read_text() == "base var/log"
+            for path in upper.rglob("*"):
+                assert not {"trusted.overlay.redirect", "trusted.overlay.metacopy"} & set(os.listxattr(path))
+
+        inside(work)
+
+    def test_a_layer_that_refers_to_others_is_not_believed(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            bottom = build(snapshots, "base", [], base)
+            (root / "layers/forged/shown").mkdir(parents=True)
+            os.setxattr(root / "layers/forged/shown", "trusted.overlay.redirect", b"/etc")
+            snapshots.prepare("look", [bottom, "forged"])
+            with snapshots.mounted("look") as tree, pytest.raises(PermissionError):
+                os.listdir(tree / "shown")
+
+        inside(work)
+
+    def test_layers_on_layers_are_built_as_images_are(self, root: Path) -> None:
+        def work() -> None:
+            snapshots = Overlay(root)
+            layers: list[str] = []
+            for n in range(20):
+                layers.append(build(snapshots, f"k{n}", layers, lambda tree, n=n: write(tree / f"f{n}", str(n))))  # type: ignore[misc]
+            snapshots.prepare("top", layers)
+            with snapshots.mounted("top") as tree:
+                assert len(os.listdir(tree)) == 20
 
         inside(work)
 
@@ -112,6 +151,27 @@ class TestOverlay(SnapshotterSuite):
             assert os.getcwd() == here
 
         inside(work)
+
+
+@needs("mount")
+class TestOverlayInUserNamespace(SnapshotterSuite):
+    """Rootless: what overlayfs notes are a user's own attributes there."""
+
+    inside = staticmethod(inside_user_namespace)
+
+    @pytest.fixture
+    def open_(self, root: Path) -> Open:
+        return lambda: Overlay(root, userxattr=True)
+
+    def test_it_is_chosen(self, root: Path) -> None:
+        def work() -> None:
+            chosen = choose(root)
+            assert isinstance(chosen, Overlay) and "overlay-userxattr" in (root / "snapshotter").read_text()
+            bottom = build(chosen, "base", [], base)
+            top = build(chosen, "step", [bottom], CHANGES["directory recreated"])
+            assert os.getxattr(root / "layers" / top / "etc", "user.overlay.opaque") == b"y"
+
+        self.inside(work)
 
 
 @needs("cp")

@@ -124,6 +124,8 @@ def build(snapshots: Snapshotter, key: str, parents: list[str], change: Change) 
 
 
 class SnapshotterSuite:
+    inside = staticmethod(inside)
+
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Path]:
         root = tmp_path / "a store, with: odd\\name"
@@ -150,7 +152,7 @@ class SnapshotterSuite:
             if change in ("nothing", "read only"):
                 assert os.listdir(root / "layers" / top) == []
 
-        inside(work)
+        self.inside(work)
 
     def test_scratch_is_empty(self, root: Path, open_: Open) -> None:
         def work() -> None:
@@ -159,7 +161,7 @@ class SnapshotterSuite:
             with snapshots.mounted("k") as tree:
                 assert os.listdir(tree) == []
 
-        inside(work)
+        self.inside(work)
 
     def test_a_layer_that_comes_twice_counts_at_the_top(self, root: Path, open_: Open) -> None:
         def work() -> None:
@@ -172,7 +174,7 @@ class SnapshotterSuite:
             with snapshots.mounted("both") as tree:
                 assert shown(tree) == {"x": "-1", "y": "-1", "z": "-2"}
 
-        inside(work)
+        self.inside(work)
 
     def test_the_same_steps_give_the_same_layers(self, root: Path, open_: Open) -> None:
         def fixed(tree: Path) -> None:
@@ -185,7 +187,7 @@ class SnapshotterSuite:
             layers = [root / "layers" / build(snapshots, key, [], fixed) for key in ("one", "two")]
             assert pack(layers[0]).diff_id == pack(layers[1]).diff_id
 
-        inside(work)
+        self.inside(work)
 
     def test_the_roots_own_mode_comes_from_below(self, root: Path, open_: Open) -> None:
         def work() -> None:
@@ -196,17 +198,17 @@ class SnapshotterSuite:
                 status = tree.stat()
                 assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o750, 7, 8)
 
-        inside(work)
+        self.inside(work)
 
     def test_sealing_leaves_only_the_layer(self, root: Path, open_: Open) -> None:
         def work() -> None:
             snapshots = open_()
             name = build(snapshots, "one", [], base)
             assert os.listdir(root / "layers") == [name] and os.listdir(root / "tmp") == []
-            assert snapshots.keys() == [] and not snapshots.exists("one")
+            assert snapshots.keys() == []
             assert not [x for x in os.listxattr(root / "layers" / name) if "overlay" in x]
 
-        inside(work)
+        self.inside(work)
 
     def test_a_sealed_directory_that_is_not_wanted_goes(self, root: Path, open_: Open) -> None:
         def work() -> None:
@@ -217,7 +219,7 @@ class SnapshotterSuite:
             snapshots.settle(name, keep=False)
             assert os.listdir(root / "layers") == os.listdir(root / "tmp") == []
 
-        inside(work)
+        self.inside(work)
 
     def test_a_snapshot_may_be_mounted_again_by_another_process(self, root: Path, open_: Open) -> None:
         def work() -> None:
@@ -230,7 +232,56 @@ class SnapshotterSuite:
             with snapshots.mounted("c1") as tree:
                 assert (tree / "count").read_text() == "xxx"
 
-        inside(work)
+        self.inside(work)
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_what_was_written_can_be_read_while_it_goes_on(self, root: Path, open_: Open, change: str) -> None:
+        def work() -> None:
+            snapshots = open_()
+            bottom = build(snapshots, "base", [], base)
+            snapshots.prepare("on", [bottom])
+            with snapshots.mounted("on") as tree:
+                CHANGES[change](tree)
+                with snapshots.written("on") as directory:
+                    before = pack(directory).diff_id
+                seen = shown(tree)
+            with snapshots.mounted("on") as tree:
+                assert shown(tree) == seen, "reading changed it"
+            top = snapshots.seal("on")
+            snapshots.settle(top)
+            assert os.listdir(root / "tmp") == []
+            if change not in ("nothing", "read only", "new file and gone again"):
+                assert pack(root / "layers" / top).diff_id == before
+
+        self.inside(work)
+
+    def test_a_directory_that_says_nothing_new_is_left_out(self, root: Path, open_: Open) -> None:
+        """Such as that of a mount point, which was made and has gone again."""
+
+        def touched(tree: Path, name: str) -> None:
+            before = (tree / name).parent.stat()
+            (tree / name).touch()
+            (tree / name).unlink()
+            os.utime((tree / name).parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+        def work() -> None:
+            snapshots = open_()
+            bottom = build(snapshots, "base", [], base)
+            for number, name in enumerate(("etc/hosts", "usr/lib/deep/x", "tmp/x")):
+                top = build(snapshots, f"step{number}", [bottom], lambda tree, name=name: touched(tree, name))  # type: ignore[misc]
+                assert os.listdir(root / "layers" / top) == []
+
+            def otherwise(tree: Path) -> None:
+                for name in ("etc", "var", "usr/lib/deep"):
+                    touched(tree, f"{name}/x")
+                (tree / "etc").chmod(0o700)
+                (tree / "var/new").mkdir()
+                (tree / "usr/lib/deep").touch()
+
+            top = build(snapshots, "other", [bottom], otherwise)
+            assert sorted(shown(root / "layers" / top)) == ["etc", "usr", "usr/lib", "usr/lib/deep", "var", "var/new"]
+
+        self.inside(work)
 
     def test_a_key_is_given_once(self, root: Path, open_: Open) -> None:
         snapshots = open_()
@@ -240,7 +291,7 @@ class SnapshotterSuite:
         assert os.listdir(root / "tmp") == [] and snapshots.keys() == ["one"]
         snapshots.remove("one")
         snapshots.remove("one")
-        assert not snapshots.exists("one") and os.listdir(root / "tmp") == []
+        assert snapshots.keys() == [] and os.listdir(root / "tmp") == []
         snapshots.prepare("one", [])
 
     def test_a_missing_parent_is_told(self, root: Path, open_: Open) -> None:
