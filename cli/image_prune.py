@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from cli.settings import Settings
-    from images.prune import Pruned
+    from images.filters import Filters
+    from images.foresight import Verdict
+    from images.remove import Event
+    from store.store import Store
 
-_WARNINGS = {
-    False: "This will remove all dangling images.",
-    True: "This will remove all images without at least one container associated to them.",
-}
+REMOVED = {False: "all dangling images", True: "all images without at least one container associated to them"}
 
 
 @click.command(short_help="Remove images that nobody needs")
@@ -23,35 +24,109 @@ _WARNINGS = {
 )
 @click.option(
     "--filter", "filters", multiple=True, metavar="KEY=VALUE",
-    help="until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE] (repeatable).",
+    help="until=TIME (created), unused-for=TIME, label=KEY[=VALUE], label!=KEY[=VALUE] (repeatable).",
 )  # fmt: skip
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only say of every image whether it would go, why, and what that frees.")
+@click.option("--format", "template", type=click.Choice(["json"]), help="Say it as JSON.")
 @click.pass_obj
-def prune(settings: Settings, all_unused: bool, filters: tuple[str, ...], force: bool, dry_run: bool) -> None:
+def prune(
+    settings: Settings, all_unused: bool, filters: tuple[str, ...], force: bool, dry_run: bool, template: str | None
+) -> None:
     """Remove the dangling images: those that have no name and that no other image was built on.
 
     \b
     Examples:
       lamella image prune
       lamella image prune -f --filter until=24h
+      lamella image prune -af --filter unused-for=720h
       lamella image prune -a --dry-run
     """
-    from cli.builder import mention_cache
-    from cli.rmi import sweep_containers
     from cli.wiring import open_store
     from images.filters import Filters
     from images.prune import FILTERS
-    from images.prune import prune as prune_images
 
     wanted = Filters.parse(filters, FILTERS)
-    if not force and not dry_run and not confirmed(_WARNINGS[all_unused]):
+    if not force and not dry_run and not confirmed(f"This will remove {REMOVED[all_unused]}."):
         return
     with open_store(settings) as store:
-        if any(True for _ in store.holds.all()):
-            sweep_containers(settings)
-        _say(prune_images(store, wanted, all_unused=all_unused, dry_run=dry_run), dry_run=dry_run)
-        mention_cache(store)
+        sweep_held(settings, store)
+        say = _foretell if dry_run else _prune
+        say(store, wanted, all_unused, template is not None)
+
+
+def sweep_held(settings: Settings, store: Store) -> None:
+    """Let go of what killed containers still hold, where any container is known at all."""
+    from cli.rmi import sweep_containers
+
+    if any(True for _ in store.holds.all()):
+        sweep_containers(settings)
+
+
+def _prune(store: Store, wanted: Filters, all_unused: bool, as_json: bool) -> None:
+    from cli.builder import mention_cache
+    from images.prune import prune
+
+    pruned = prune(store, wanted, all_unused=all_unused)
+    if as_json:
+        deleted = [{event.kind.capitalize(): event.text} for event in pruned.events]
+        return _json({"ImagesDeleted": deleted, "SpaceReclaimed": pruned.reclaimed})
+    say_deleted(pruned.events)
+    say_total(pruned.reclaimed)
+    return mention_cache(store)
+
+
+def say_deleted(events: Sequence[Event]) -> None:
+    """What went, in Docker's words; nothing where nothing did."""
+    if events:
+        click.echo("Deleted Images:\n" + "".join(f"{event.kind}: {event.text}\n" for event in events))
+
+
+def say_total(reclaimed: int, word: str = "reclaimed") -> None:
+    """The last line of every prune."""
+    from core.units import human_size
+
+    click.echo(f"Total {word} space: {human_size(reclaimed, digits=4)}")
+
+
+def _foretell(store: Store, wanted: Filters, all_unused: bool, as_json: bool) -> None:
+    from cli.builder import mention_cache
+    from images.foresight import foresee
+
+    foreseen = foresee(store, wanted, all_unused=all_unused)
+    if as_json:
+        images = [
+            {
+                "ID": str(one.image.id), "Names": one.names, "Action": one.action, "Reason": one.why, "Bytes": one.bytes,
+                "CachedBytes": one.cached,
+            }
+            for one in foreseen.verdicts
+        ]  # fmt: skip
+        return _json({"Images": images, "Leftovers": foreseen.leftovers, "SpaceReclaimable": foreseen.reclaimable})
+    _say_verdicts(foreseen.verdicts)
+    say_total(foreseen.reclaimable, "reclaimable")
+    return mention_cache(store)
+
+
+def _say_verdicts(verdicts: Sequence[Verdict]) -> None:
+    from cli.output import print_table
+    from core.units import human_size
+
+    if not verdicts:
+        return
+    rows = []
+    for one in verdicts:
+        cached = f"; the build cache keeps {human_size(one.cached)} of it" if one.cached else ""
+        size = human_size(one.bytes) if one.action == "delete" else "-"
+        rows.append([one.action, ", ".join(one.names) or "<none>", one.image.id.short, size, one.why + cached])
+    print_table(["ACTION", "IMAGE", "IMAGE ID", "FREES", "WHY"], rows)
+    click.echo()
+
+
+def _json(data: dict[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(data, ensure_ascii=False))
 
 
 def confirmed(warning: str) -> bool:
@@ -59,12 +134,3 @@ def confirmed(warning: str) -> bool:
     sys.stderr.write(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _say(pruned: Pruned, *, dry_run: bool) -> None:
-    from core.units import human_size
-
-    if pruned.events:
-        click.echo("Images that would be deleted:" if dry_run else "Deleted Images:")
-        click.echo("".join(f"{event.kind}: {event.text}\n" for event in pruned.events))
-    click.echo(f"Total {'reclaimable' if dry_run else 'reclaimed'} space: {human_size(pruned.reclaimed, digits=4)}")

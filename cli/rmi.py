@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     "-f", "--force", is_flag=True, help="Also where the image has several names or a stopped container uses it."
 )
 @click.option("--no-prune", is_flag=True, help="Keep parents that have no name.")
+@click.option("--platform", metavar="OS/ARCH", help="Only where the image is for this platform.")
 @click.pass_obj
-def rmi(settings: Settings, images: tuple[str, ...], force: bool, no_prune: bool) -> int:
+def rmi(settings: Settings, images: tuple[str, ...], force: bool, no_prune: bool, platform: str | None) -> int:
     """Take names away from images, and delete an image with its last name.
 
     An image that a container uses, or that another image was built on, stays.
@@ -36,23 +37,25 @@ def rmi(settings: Settings, images: tuple[str, ...], force: bool, no_prune: bool
     from cli.exit import report
     from cli.wiring import open_store
     from core.errors import LamellaError
+    from image.platform import Platform
     from images.remove import free, remove
     from images.resolve import ImageNotFound
 
     code, events = 0, []
+    options: dict[str, Any] = {"force": force, "prune_parents": not no_prune}
+    options["platform"] = Platform.parse(platform) if platform else None
     with open_store(settings) as store:
         for name in images:
             try:
-                done = _patiently(settings, partial(remove, store, name, force=force, prune_parents=not no_prune))
+                events += _patiently(settings, partial(remove, store, name, **options))
             except LamellaError as error:
                 failed = report(error)
                 code = code if force and isinstance(error, ImageNotFound) else failed
-                continue
-            _say(done)
-            events += done
-        if any(event.kind == "deleted" for event in events):
-            for chain in free(store, events).chains:
-                click.echo(f"Deleted: {chain}")
+        try:
+            if any(event.kind == "deleted" for event in events):
+                events = free(store, events).events
+        finally:
+            _say(events)
     return code
 
 

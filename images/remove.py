@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from core.errors import NotFound
 from core.value import Value
 from image.digest import DiffID, chain_id
-from images.resolve import resolve_named
+from images.resolve import ImageNotFound, resolve_named
 from images.rules import Decision, Facts, decide_by_id, decide_by_name, goes_along
 
 if TYPE_CHECKING:
     from image.digest import Digest
+    from image.platform import Platform
     from image.reference import Reference
     from store.images import Image
     from store.store import Store
@@ -28,19 +30,35 @@ class Event(Value):
     diff_ids: tuple[DiffID, ...] = ()
 
 
-def remove(store: Store, name: str, *, force: bool = False, prune_parents: bool = True) -> list[Event]:
+def remove(
+    store: Store, name: str, *, force: bool = False, prune_parents: bool = True, platform: Platform | None = None
+) -> list[Event]:
     """Take the name away, or for an ID all names; delete the image when nothing needs it any more, and then (unless
     `prune_parents` is off) its ancestors that nothing needs either. Durable when this returns.
 
-    The disk is freed by `free`, once after any number of these. Raises ImageNotFound, AmbiguousId, RemovalConflict.
+    The disk is freed by `free`, once after any number of these. Raises ImageNotFound, AmbiguousId, RemovalConflict, and
+    NotFound where the image is not for `platform`.
     """
     with store.transaction():
-        image, reference = resolve_named(store, name)
+        image, reference = _find(store, name, platform)
         if is_id(image, name) or reference is None:
             decision = decide_by_id(facts_of(store, image), force=force)
         else:
-            decision = decide_by_name(facts_of(store, image), reference, force=force)
-        return carry_out(store, image, decision, prune_parents=prune_parents)
+            decision = decide_by_name(facts_of(store, image), reference, name, force=force)
+        return list(carry_out(store, image, decision, prune_parents=prune_parents))
+
+
+def _find(store: Store, name: str, platform: Platform | None) -> tuple[Image, Reference | None]:
+    try:
+        image, reference = resolve_named(store, name)
+    except ImageNotFound as error:
+        raise ImageNotFound(name) from error  # as it was typed, which is what scripts look for
+    if platform and not platform.accepts(image.platform):
+        raise NotFound(
+            f"image with reference {name} was found but does not provide the specified platform ({platform})",
+            f"what is here is for {image.platform}",
+        )
+    return image, reference
 
 
 def is_id(image: Image, text: str) -> bool:
@@ -57,15 +75,15 @@ def facts_of(store: Store, image: Image) -> Facts:
     )  # fmt: skip
 
 
-def carry_out(store: Store, image: Image, decision: Decision, *, prune_parents: bool = True) -> list[Event]:
-    """Do what was decided, in the same transaction. Returns what was done, in order."""
-    events = [_untag(store, reference) for reference in decision.untag]
+def carry_out(store: Store, image: Image, decision: Decision, *, prune_parents: bool = True) -> Iterator[Event]:
+    """Do what was decided, in the same transaction, one thing each time the next event is asked for."""
+    for reference in decision.untag:
+        yield _untag(store, reference)
     current: Image | None = image if decision.delete else None
     while current:
         store.images.delete(current.id)
-        events.append(Event("deleted", current.id, current.diff_ids))
+        yield Event("deleted", current.id, current.diff_ids)
         current = _orphan(store, current.parent) if prune_parents else None
-    return events
 
 
 def _untag(store: Store, reference: Reference) -> Event:
@@ -84,13 +102,14 @@ def _orphan(store: Store, parent: Digest | None) -> Image | None:
 
 
 class Freed(Value):
-    """`bytes` is what the disk gave back; `chains` are the freed layers of the images in question, as chain IDs."""
+    """`bytes` is what the disk gave back; `events` are those asked about, each deleted image followed by the layers that
+    went with it, as chain IDs, the top one first."""
 
     bytes: int
-    chains: list[str]
+    events: list[Event]
 
 
-def free(store: Store, events: Iterable[Event]) -> Freed:
+def free(store: Store, events: Sequence[Event]) -> Freed:
     """Give the disk back what nothing needs any more, and say which layers of the images deleted by `events` went.
 
     Harmless to repeat; what a crash leaves is taken the next time.
@@ -98,10 +117,19 @@ def free(store: Store, events: Iterable[Event]) -> Freed:
     from store.collect import collect
 
     collected = collect(store)
-    gone = set(collected.layers)
-    chains: dict[str, None] = {}
-    for event in events:
-        for top in range(len(event.diff_ids), 0, -1):
-            if event.diff_ids[top - 1] in gone:
-                chains[str(chain_id(event.diff_ids[:top]))] = None
-    return Freed(collected.bytes, list(chains))
+    return Freed(collected.bytes, list(_with_layers(events, set(collected.layers))))
+
+
+def _with_layers(events: Sequence[Event], gone: set[DiffID]) -> Iterator[Event]:
+    """A layer goes with the last of the images that had it."""
+    chains = [list(_chains(event, gone)) for event in events]
+    last = {chain: number for number, those in enumerate(chains) for chain in those}
+    for number, event in enumerate(events):
+        yield event
+        yield from (Event("deleted", chain) for chain in chains[number] if last[chain] == number)
+
+
+def _chains(event: Event, gone: set[DiffID]) -> Iterator[str]:
+    for top in range(len(event.diff_ids), 0, -1):
+        if event.diff_ids[top - 1] in gone:
+            yield str(chain_id(event.diff_ids[:top]))

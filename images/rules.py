@@ -43,12 +43,13 @@ class Decision(Value):
     delete: bool
 
 
-def decide_by_name(facts: Facts, name: Reference, *, force: bool) -> Decision:
-    """Removing `name`, one of the references. Raises RemovalConflict where it is the last and a container uses the image."""
+def decide_by_name(facts: Facts, name: Reference, typed: str, *, force: bool) -> Decision:
+    """Removing `name`, one of the references, `typed` by somebody. Raises RemovalConflict where it is the last and a
+    container uses the image."""
     if not force and single(facts.references) and facts.holds:
         hold = facts.holds[0]
         raise RemovalConflict(
-            f'unable to remove repository reference "{name.familiar}" (must force) - {_who(hold)} is using'
+            f'unable to remove repository reference "{typed}" (must force) - {_who(hold)} is using'
             f" its referenced image {facts.id.short}",
             _remove_hint(hold),
             used=True,

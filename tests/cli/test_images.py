@@ -109,7 +109,7 @@ def test_an_empty_store_has_a_heading_only(cli: Cli) -> None:
 def test_rmi_goes_on_after_a_failure_and_exits_with_one(cli: Cli, make: Make) -> None:
     image = make("app:1")
     code, out, err = cli("rmi", "nosuch", "app:1")
-    assert code == 1 and err.startswith("lamella: no such image: nosuch:latest\n")
+    assert code == 1 and err.startswith("lamella: no such image: nosuch\n")
     assert out.splitlines()[:2] == ["Untagged: app:1", f"Deleted: {image.id}"]
     assert out.splitlines()[2] == f"Deleted: {image.diff_ids[0]}"
 
@@ -150,8 +150,11 @@ def test_prune_asks_first(cli: Cli, make: Make, store: Store, monkeypatch: pytes
 def test_prune_says_what_went_as_docker_does(cli: Cli, make: Make) -> None:
     image = make("app")
     assert cli("image", "prune", "-f").out == "Total reclaimed space: 0B\n"
-    preview = cli("image", "prune", "-a", "--dry-run").out
-    assert preview.startswith(f"Images that would be deleted:\nuntagged: app:latest\ndeleted: {image.id}\n\nTotal")
+    head, row, _, total = cli("image", "prune", "-a", "--dry-run").out.splitlines()
+    assert head.split() == ["ACTION", "IMAGE", "IMAGE", "ID", "FREES", "WHY"] and row.endswith("no container uses it")
+    assert row.split()[:3] == ["delete", "app:latest", image.id.short] and total.startswith("Total reclaimable space: ")
+    preview = json.loads(cli("image", "prune", "-a", "--dry-run", "--format", "json").out)
+    assert preview["Images"][0]["Action"] == "delete" and preview["SpaceReclaimable"] == preview["Images"][0]["Bytes"]
     lines = cli("image", "prune", "-a", "-f").out.splitlines()
     assert lines[:3] == ["Deleted Images:", "untagged: app:latest", f"deleted: {image.id}"]
     assert (

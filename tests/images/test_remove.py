@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from core.errors import NotFound
 from image.digest import chain_id
+from image.platform import Platform, host_platform
 from images.remove import free, remove
+from images.resolve import ImageNotFound
 from images.rules import RemovalConflict
 from images.tagging import tag
 from store.holds import Hold
@@ -90,7 +93,7 @@ def test_the_last_name_of_an_image_in_use_must_be_forced(store: Store, make: Mak
     with pytest.raises(RemovalConflict) as caught:
         remove(store, "app")
     assert caught.value.message == (
-        'conflict: unable to remove repository reference "app:latest" (must force) - container cccccccccccc is using'
+        'conflict: unable to remove repository reference "app" (must force) - container cccccccccccc is using'
         f" its referenced image {image.id.short}"
     )
     assert store.tags.of_image(image.id)
@@ -153,14 +156,37 @@ def test_parents_stay_when_asked_to(store: Store, make: Make) -> None:
     assert [image.id for image in store.images.dangling()] == [parent.id]
 
 
-def test_freed_layers_are_told_by_their_chain_the_top_first(store: Store, make: Make) -> None:
+def test_each_image_is_followed_by_the_layers_that_went_with_it(store: Store, make: Make) -> None:
     parent = make()
     child = make("child", parent=parent)
     other = make("other")
     freed = free(store, remove(store, "child"))
-    chains = [str(chain_id(child.diff_ids[:2])), str(chain_id(child.diff_ids[:1]))]
-    assert freed.chains == chains and freed.bytes > 0
+    assert [event.text for event in freed.events] == [
+        "child:latest", child.id, chain_id(child.diff_ids[:2]), parent.id, chain_id(child.diff_ids[:1]),
+    ]  # fmt: skip
+    assert freed.bytes > 0
     assert store.layers.get(other.diff_ids[0]) and not store.layers.get(child.diff_ids[0])
+
+
+def test_layers_that_go_with_one_image_are_told_top_first(store: Store, make: Make) -> None:
+    parent = make("base")
+    child = make("child", parent=parent)
+    events = [*remove(store, "base"), *remove(store, "child", prune_parents=False)]
+    store.images.delete(parent.id)
+    top, bottom = chain_id(child.diff_ids), chain_id(child.diff_ids[:1])
+    assert [event.text for event in free(store, events).events][2:] == [child.id, top, bottom]
+
+
+def test_an_image_for_another_platform_is_not_meant(store: Store, make: Make) -> None:
+    make("app")
+    with pytest.raises(NotFound, match=r"app was found but does not provide the specified platform \(linux/s390x\)"):
+        remove(store, "app", platform=Platform.parse("linux/s390x"))
+    assert len(remove(store, "app", platform=host_platform())) == 2
+
+
+def test_what_is_missing_is_called_as_it_was_typed(store: Store) -> None:
+    with pytest.raises(ImageNotFound, match=r"^no such image: nosuch$"):
+        remove(store, "nosuch")
 
 
 def test_a_refusal_changes_nothing(store: Store, make: Make) -> None:
