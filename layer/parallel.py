@@ -1,7 +1,8 @@
 """Compresses on all cores: the input is cut into chunks of a fixed size, each compressed by itself, written in order.
 
 So the bytes depend on the input alone. gzip: one member whose deflate blocks end on byte boundaries (RFC 1951, RFC
-1952), which every reader understands; each chunk may refer to the 32 KiB before it. zstd: one frame a chunk (RFC 8878).
+1952), which every reader understands; each chunk may refer to the 32 KiB before it, and what cannot be made smaller is
+stored as it is (`layer.incompressible`) at the levels that are there to be quick. zstd: one frame a chunk (RFC 8878).
 The chunk sizes and levels are part of what makes pushes repeatable: changing them changes digests.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from core.errors import InvalidInput
+from layer.incompressible import stored, stretches
 
 Sink = Callable[[bytes], object]
 _WINDOW = 32 << 10
@@ -179,7 +181,8 @@ class _Gzip:
         from isal import isal_zlib
 
         self._level = level
-        self._codec = isal_zlib if level <= 3 else zlib
+        self._quick = level <= 3
+        self._codec = isal_zlib if self._quick else zlib
         self._crc32 = isal_zlib.crc32
         self._combine = isal_zlib.crc32_combine
         self._sync = isal_zlib.Z_SYNC_FLUSH
@@ -190,10 +193,19 @@ class _Gzip:
         return b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
     def compress(self, data: bytes, before: bytes) -> tuple[bytes, int]:
+        parts: list[bytes | memoryview] = []
+        for start, end, worth in stretches(data) if self._quick else ((0, len(data), True),):
+            if worth:
+                piece = data if end - start == len(data) else memoryview(data)[start:end]
+                parts += self._deflate(piece, data[max(0, start - _WINDOW) : start] or before)
+            else:
+                parts += stored(memoryview(data)[start:end])
+        return b"".join(parts), self._crc32(data)
+
+    def _deflate(self, data: bytes | memoryview, before: bytes) -> tuple[bytes, bytes]:
         options = {"zdict": before} if before else {}
         coder = self._codec.compressobj(self._level, 8, -15, **options)
-        out: bytes = coder.compress(data) + coder.flush(self._sync)
-        return out, self._crc32(data)
+        return coder.compress(data), coder.flush(self._sync)
 
     def add(self, check: int, size: int) -> None:
         self._check = self._combine(self._check, check, size)

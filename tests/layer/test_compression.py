@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import shutil
 import subprocess
 import tracemalloc
@@ -16,9 +17,14 @@ import zstandard
 
 from core.errors import Integrity, InvalidInput
 from layer.compression import compressor, decompressor, detect
+from layer.incompressible import STRETCH
 from layer.pipeline import HashingReader, HashingWriter, ReadAhead
 
 TEXT = b"".join(b"line %d of a text that repeats itself\n" % (n % 9973) for n in range(60_000))
+NOISE = random.Random(1).randbytes(3_000_001)
+MIXED = b"".join(
+    NOISE[at : at + 300_000] + TEXT[at : at + 200_000] + NOISE[at : at + 70_000] for at in range(0, 1_200_000, 300_000)
+)
 WRITERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
 }  # fmt: skip
@@ -96,7 +102,11 @@ def test_a_bomb_takes_no_memory(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
-@pytest.mark.parametrize("data", [b"", b"x", TEXT, bytes(5 << 20)], ids=["nothing", "a byte", "text", "zeros"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x", TEXT, bytes(5 << 20), NOISE, MIXED],
+    ids=["nothing", "a byte", "text", "zeros", "noise", "mixed"],
+)
 def test_the_bytes_depend_on_the_input_alone(kind: str, data: bytes) -> None:
     reference = compressed(kind, data)
     assert (
@@ -108,6 +118,32 @@ def test_the_bytes_depend_on_the_input_alone(kind: str, data: bytes) -> None:
     if shutil.which(program):
         theirs.append(subprocess.run([program, "-dc"], input=reference, capture_output=True, check=True).stdout)
     assert all(found == data for found in theirs)
+
+
+def test_gzip_stores_what_it_cannot_make_smaller() -> None:
+    assert len(NOISE) < len(compressed("gzip", NOISE)) < len(NOISE) * 1.0002
+    assert NOISE[400_000:450_000] in compressed("gzip", NOISE), "as it is"
+    text = len(compressed("gzip", TEXT))
+    assert len(compressed("gzip", NOISE[: 1 << 20] + TEXT)) < text * 1.1 + (1 << 20), "beside it, text still shrinks"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_half_a_stretch_of_text_is_compressed(place: int) -> None:
+    halves = [NOISE[: STRETCH // 2], TEXT[: STRETCH // 2]]
+    stretch = halves[place] + halves[1 - place]
+    assert len(compressed("gzip", stretch)) < 0.7 * STRETCH
+
+
+def test_a_thorough_level_tries_everything() -> None:
+    again = NOISE[:20_000] * 50  # repeats that a small sample does not show
+    assert len(compressed("gzip", again, level=9)) < len(again) / 10
+
+
+def test_damage_in_what_is_stored_is_refused() -> None:
+    data = bytearray(compressed("gzip", NOISE))
+    data[500_000] ^= 1
+    with pytest.raises(Integrity, match="gzip stream is damaged"):
+        inflated(bytes(data))
 
 
 @pytest.mark.parametrize(("kind", "level"), [("gzip", 0), ("gzip", 3), ("gzip", 9), ("zstd", 1), ("zstd", 10)])
