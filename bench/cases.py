@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import work
 from bench.measure import Command, Failed
-from bench.peers import Lamella, Tool
+from bench.peers import Lamella, Podman, Tool
 from bench.registries import Registry
 
 
@@ -36,6 +36,12 @@ def quietly(command: Command) -> None:
         raise Failed(
             f"{' '.join(map(str, command.words))}: {(done.stderr + done.stdout)[-500:].decode(errors='replace')}"
         )
+
+
+def forget(tool: Tool, name: str) -> None:
+    """Have nothing of the image `name`, whether it was there or not."""
+    for command in tool.forget(name):
+        subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
 
 
 ALL = ("lamella", "buildah", "podman", "docker", "buildkit")
@@ -71,8 +77,31 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
         quietly(maker.build(big, "big", cached=True))
         quietly(maker.tag("big", pulled))
         quietly(maker.push(pulled))
-        for command in tool.forget(pulled):
-            subprocess.run(command.words, env={**os.environ, **command.env}, capture_output=True)
+        forget(tool, pulled)
+
+    def unsaved(tool: Tool) -> None:
+        quietly(tool.build(big, "big", cached=True))
+        saved_by(tool).unlink(missing_ok=True)
+
+    def saved_by(tool: Tool) -> Path:
+        return area / f"saved-{tool.name}.tar"
+
+    def archive_for_all(tool: Tool) -> None:
+        """The very archive that lamella saved, of which nothing is here."""
+        maker = Lamella(area)
+        if not saved_by(maker).exists():
+            quietly(maker.build(big, "moved", cached=True))
+            quietly(maker.save("moved", saved_by(maker)))
+        forget(tool, "moved")
+
+    def archive_of_podman(tool: Tool) -> None:
+        """An archive whose layers podman has packed."""
+        maker = Podman(area)
+        maker.env = {"CONTAINERS_CONF": str(maker.work / "containers.conf")}
+        if not saved_by(maker).exists():
+            quietly(maker.build(big, "localhost/moved", cached=True))
+            quietly(maker.save("localhost/moved", saved_by(maker)))
+        forget(tool, "localhost/moved")
 
     return [
         Case("ten-runs", "ten `RUN true` steps, uncached", ALL, nothing, lambda t: t.build(ten, "ten")),
@@ -85,5 +114,8 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
              lambda t: unpushed(t, at_home(t)), lambda t: t.push(pushed_to(t, at_home(t))), rounds=3),
         Case("pull-1g", "pull of a 1 GiB layer, the same image from the same docker-registry", MOVERS, one_for_all,
              lambda t: t.pull(pulled), rounds=3, memory=True),
+        Case("save-1g", "save of an image with a 1 GiB layer to a file", RUNNERS, unsaved, lambda t: t.save("big", saved_by(t)), rounds=3, memory=True),
+        Case("load-1g", "load of the archive that lamella saved", RUNNERS, archive_for_all, lambda t: t.load(saved_by(Lamella(area))), rounds=3, memory=True),
+        Case("load-1g-foreign", "load of the archive that podman saved", RUNNERS, archive_of_podman, lambda t: t.load(saved_by(Podman(area))), rounds=3),
         Case("run", "`run --rm IMAGE true`, no network", RUNNERS, nothing, lambda t: t.run_true("base"), rounds=9),
     ]  # fmt: skip

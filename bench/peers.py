@@ -63,8 +63,14 @@ class Tool:
     def pull(self, name: str) -> Command:
         return self.words("pull", "-q", name)
 
+    def save(self, name: str, archive: Path) -> Command:
+        return self.words("save", "-o", str(archive), name)
+
+    def load(self, archive: Path) -> Command:
+        return self.words("load", "-q", "-i", str(archive))
+
     def forget(self, *names: str) -> list[Command]:
-        """What must run, unmeasured, so that the layers of pulled images are really gone."""
+        """What must run, unmeasured, so that the layers of pulled or loaded images are really gone."""
         return [self.words("rmi", "-f", *names)]
 
 
@@ -83,6 +89,9 @@ class Lamella(Tool):
 
     def pull(self, name: str) -> Command:
         return self._elsewhere("pull", "-q", name)
+
+    def load(self, archive: Path) -> Command:
+        return self._elsewhere("load", "-q", "-i", str(archive))
 
     def forget(self, *names: str) -> list[Command]:
         return [self._elsewhere("rmi", "-f", *names), self._elsewhere("image", "prune", "-f")]

@@ -8,7 +8,9 @@ from cli.main import COMMANDS, LazyGroup
 
 TABLE = {
     "build": COMMANDS["build"],
+    "df": ("cli.system_df:df", "Show what takes up the disk"),
     "history": COMMANDS["history"],
+    "import": COMMANDS["import"],
     "inspect": ("cli.inspect:image_inspect", "Show everything about images"),
     "load": COMMANDS["load"],
     "ls": COMMANDS["images"],

@@ -59,11 +59,11 @@ def load(
                 return Loading(store, layers, shelf).run(candidates(shelf, platform, layers))
         except BaseException:
             layers.abandon()
-            _tidy(store)
+            tidy(store)
             raise
 
 
-def _tidy(store: Store) -> None:
+def tidy(store: Store) -> None:
     """Free what came before the failure: nobody else holds it."""
     import contextlib
 

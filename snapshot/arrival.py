@@ -41,6 +41,20 @@ class Arrival:
         except LamellaError:  # it holds what our packer would never write
             return False
 
+    def repack(self) -> None:
+        """Make it a layer of our own packing, with a DiffID of its own: for a tar whose bytes nobody refers to. Raises
+        InvalidInput for what a layer cannot hold."""
+        from layer.pack import stream
+
+        size = 0
+
+        def count(data: bytes | memoryview) -> None:
+            nonlocal size
+            size += len(data)
+
+        self.diff_id = stream(self.path, count)
+        self.size = size
+
     def keep(self, blob: Descriptor | None) -> Layer:
         """The layer, which the store knows after `Layers.enter`: foreign with its kept `blob`, packed without one."""
         claim, self._claim = self._claim, None
