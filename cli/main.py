@@ -19,6 +19,7 @@ SECTIONS: dict[str, Table] = {
         "pull": ("cli.pull:pull", "Download an image from a registry"),
         "save": ("cli.save:save", "Write images to a tar archive"),
         "load": ("cli.load:load", "Bring in images from an archive"),
+        "import": ("cli.importing:import_", "Make an image of a root file system's tar"),
         "login": ("cli.login:login", "Log in to a registry"),
         "logout": ("cli.login:logout", "Log out from a registry"),
         "registry": ("cli.registry:registry", "Serve images to others"),
@@ -44,6 +45,9 @@ SECTIONS: dict[str, Table] = {
         "exec": ("cli.exec:exec_", "Run a command in a running container"),
         "attach": ("cli.attach:attach", "Join a running container's input and output"),
         "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
+        "diff": ("cli.diff:diff", "Show what a container has changed in its files"),
+        "commit": ("cli.commit:commit", "Make an image of a container"),
+        "export": ("cli.export:export", "Write a container's files as a tar archive"),
         "container": ("cli.container:container", "Manage containers"),
     },
     "lamella": {
@@ -59,8 +63,8 @@ SECTIONS: dict[str, Table] = {
 NOT_THERE = {
     "restart": "lamella stop NAME && lamella start NAME",
     "top": "lamella exec NAME ps",
-    "diff": "", "cp": "lamella exec NAME cat FILE >FILE", "commit": "lamella build",
-    "export": "", "import": "ADD the archive in a Dockerfile FROM scratch",
+    "cp": "lamella exec NAME cat FILE >FILE",
+   
     "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "events": "", "search": "",
     "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
