@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from builder.dockerfile.ignore import Ignore
+from builder.context import Context, Foreseen, ignore_rules, nothing_foreseen
 from builder.dockerfile.parser import parse
 from builder.export import epoch_of, export
 from builder.journal import Journal
@@ -22,7 +22,6 @@ from image.platform import Platform
 from image.reference import Reference
 
 if TYPE_CHECKING:
-    from builder.context import Context
     from builder.dockerfile.instructions import Dockerfile
     from runtime.step import StepRunner
     from snapshot.layers import Layers
@@ -36,9 +35,9 @@ SHORT_ID = 12
 
 def build(
     request: BuildRequest, store: Store, layers: Layers, snapshotter: Snapshotter, runner: Callable[[], StepRunner],
-    source: ImageSource, progress: Progress,
+    source: ImageSource, progress: Progress, foreseen: Foreseen | None = None,
 ) -> BuildResult:  # fmt: skip
-    """The image that `request` asks for, durable and tagged when this returns.
+    """The image that `request` asks for, durable and tagged when this returns. `foreseen` may know statuses in the context.
 
     Must run inside `core.namespaces.contained`. Raises DockerfileError, StepFailed, NotFound, InvalidInput, Unavailable;
     what the finished steps gave is kept for the next try.
@@ -52,7 +51,15 @@ def build(
         target = planner.plan()
         for warning in (warnings := _warnings(planner, dockerfile)):
             progress.warn(warning)
-        tools = Tools(store, layers, snapshotter, runner, lambda: _context(request, store), progress, lease)
+        tools = Tools(
+            store,
+            layers,
+            snapshotter,
+            runner,
+            lambda: _context(request, store, foreseen or nothing_foreseen),
+            progress,
+            lease,
+        )
         image = _solve(request, tools, target, epoch)
     return BuildResult(image, tuple(warnings))
 
@@ -82,25 +89,9 @@ def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None
         journal.close()
 
 
-def _context(request: BuildRequest, store: Store) -> Context:
-    from builder.context import Context
-
-    return Context.local(request.context, _ignore(request), store.file_digests)
-
-
-def _ignore(request: BuildRequest) -> Ignore:
-    """The rules beside the Dockerfile, which win entirely, else those in the context."""
-    from pathlib import Path
-
-    from core.paths import resolve_in
-
-    candidates = [Path(resolve_in(request.context, ".dockerignore"))]
-    if request.dockerfile_path:
-        candidates.insert(0, request.dockerfile_path.with_name(request.dockerfile_path.name + ".dockerignore"))
-    for path in candidates:
-        if path.is_file():
-            return Ignore.parse(path.read_bytes(), path.name)
-    return Ignore()
+def _context(request: BuildRequest, store: Store, foreseen: Foreseen) -> Context:
+    rules = ignore_rules(request.context, request.dockerfile_path)
+    return Context.local(request.context, rules, store.file_digests, foreseen)
 
 
 def _finder(

@@ -8,17 +8,24 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from builder.context_digest import FileDigests, digest_of
+from builder.context_digest import FileDigests, Part, digest_of
 from builder.context_walk import Entry, Filter, walk
 from builder.dockerfile.ignore import Ignore
 from builder.dockerfile.source import suggestion
 from builder.dockerfile.wildcard import compile_name, has_wildcard
+from builder.statuses import Seen, look
 from core.errors import InvalidInput, NotFound
 from core.paths import clean, resolve_in
 from core.value import Value
 
 Skip = Callable[[str, bool], bool]
+Foreseen = Callable[[Path], Seen | None]
 NOTHING = Ignore()
+
+
+def nothing_foreseen(path: Path) -> Seen | None:
+    """Nobody has looked ahead."""
+    return None
 
 
 class SourceNotFound(NotFound):
@@ -46,24 +53,41 @@ class Source(Value):
         return posixpath.basename(self.name)
 
 
+def ignore_rules(context: Path, dockerfile: Path | None) -> Ignore:
+    """The rules in the file beside the `dockerfile`, if it is one, which win entirely; else those in the context."""
+    candidates = [Path(resolve_in(context, ".dockerignore"))]
+    if dockerfile:
+        candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
+    for path in candidates:
+        if path.is_file():
+            return Ignore.parse(path.read_bytes(), path.name)
+    return NOTHING
+
+
 class Context:
     """`root` seen through `ignore`. With `owners` on, files keep their owners (another stage's root); off, they are 0:0."""
 
     def __init__(
-        self, root: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None, *, owners: bool = False
-    ) -> None:
+        self, root: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None, *, owners: bool = False,
+        foreseen: Foreseen = nothing_foreseen,
+    ) -> None:  # fmt: skip
         self.root = root
         self.ignore = ignore
         self.digests = digests
         self.owners = owners
+        self._foreseen = foreseen
         self._last: tuple[Source, Ignore, list[Entry]] | None = None
 
     @classmethod
-    def local(cls, directory: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None) -> Context:
-        """A directory on this host. Raises InvalidInput for what is none."""
+    def local(
+        cls, directory: Path, ignore: Ignore = NOTHING, digests: FileDigests | None = None,
+        foreseen: Foreseen = nothing_foreseen,
+    ) -> Context:  # fmt: skip
+        """A directory on this host. `foreseen` may already know what `seen` gives for a path. Raises InvalidInput for what
+        is no directory."""
         if not directory.is_dir():
             raise InvalidInput(f"the build context is no directory: {directory}", "give the path of a directory")
-        return cls(directory.resolve(), ignore, digests)
+        return cls(directory.resolve(), ignore, digests, foreseen=foreseen)
 
     @classmethod
     def tree(cls, root: Path, digests: FileDigests | None = None) -> Context:
@@ -87,7 +111,7 @@ class Context:
         if self._last and self._last[0] == source and self._last[1] == exclude:
             return self._last[2]
         if source.is_directory:
-            found = sorted(walk(source.path, self._filter(source, exclude)))
+            found = sorted(walk(source.path, self.chosen(source, exclude)))
         else:
             found = [("", os.lstat(source.path))]
         self._last = (source, exclude, found)
@@ -96,7 +120,7 @@ class Context:
     def skip(self, source: Source, exclude: Ignore = NOTHING) -> Skip | None:
         """Whether to leave out an entry below `source` (its relative path, whether it is a directory), for whoever walks
         it himself; None when nothing is left out."""
-        chosen = self._filter(source, exclude)
+        chosen = self.chosen(source, exclude)
         if not source.is_directory or chosen.everything:
             return None
         if chosen.prunes:
@@ -107,13 +131,25 @@ class Context:
     def checksum(self, sources: Sequence[Source], exclude: Ignore = NOTHING) -> str:
         """The sha256 (hex) of everything that copying `sources` would copy: names, types, modes, owners, sizes, link
         targets, device numbers, xattrs, bytes; no times. Raises OSError for what cannot be read."""
-        parts = [(self._label(source), source.path, self.entries(source, exclude)) for source in sources]
+        parts = [self._part(source, exclude) for source in sources]
         return digest_of(parts, self.digests, owners=self.owners)
+
+    def _part(self, source: Source, exclude: Ignore) -> Part:
+        return Part(
+            self._label(source), source.path, lambda: self.entries(source, exclude), lambda: self.seen(source, exclude)
+        )
+
+    def seen(self, source: Source, exclude: Ignore = NOTHING) -> Seen:
+        """The statuses of all that is copied of `source`, as one digest."""
+        if source.include is None and not exclude and (known := self._foreseen(source.path)):
+            return known
+        return look(source.path, self.chosen(source, exclude) if source.is_directory else None)
 
     def _label(self, source: Source) -> str:
         return "directory" if source.is_directory else f"file {source.base}"
 
-    def _filter(self, source: Source, exclude: Ignore) -> Filter:
+    def chosen(self, source: Source, exclude: Ignore = NOTHING) -> Filter:
+        """What of `source`, a directory, is not left out."""
         prefix = f"{source.real}/" if source.real else ""
         return Filter(self.ignore, prefix, exclude, source.include)
 

@@ -12,12 +12,12 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from builder.context_walk import Entry
+from builder.statuses import Seen
 from image.digest import Digest
 from store.file_digests import RACY_NANOSECONDS, FileKey
 
@@ -28,7 +28,6 @@ _SMALL = 256 << 10
 _KEPT_XATTRS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 # No device has this number: rows under it hold what whole sets of entries hashed to.
 _SETS = -1
-_MTIME, _CTIME = itemgetter(4), itemgetter(5)
 
 
 class FileDigests(Protocol):
@@ -39,56 +38,52 @@ class FileDigests(Protocol):
     def put_many(self, digests: Mapping[FileKey, Digest], hashed: int) -> None: ...
 
 
-# A source: what its name adds to the key, its path, and its entries.
-Part = tuple[str, Path, list[Entry]]
+class Part(NamedTuple):
+    """A source: its `label` (what its name adds to the key), its path, its entries (one named "" is the source itself), and
+    their statuses as one digest; the two are asked for when they are needed."""
+
+    label: str
+    path: Path
+    entries: Callable[[], list[Entry]]
+    seen: Callable[[], Seen]
 
 
 def digest_of(parts: Sequence[Part], digests: FileDigests | None, *, owners: bool) -> str:
-    """sha256 (hex) of these sources: a label each (what its name adds to the key), its path, and its entries.
-
-    An entry named "" is the source itself. With `owners` off, every owner counts as 0:0.
-    """
+    """sha256 (hex) of these sources. With `owners` off, every owner counts as 0:0."""
     if digests is None:
         return _content(parts, None, owners)
-    began = time.time_ns()
-    key, newest = _set_key(parts, owners)
+    seen = [part.seen() for part in parts]
+    key = _set_key(parts, seen, owners)
     known = digests.get_many([key]).get(key)
     if known is not None:
         return known.hex
     content = _content(parts, digests, owners)
-    if newest < began - RACY_NANOSECONDS:
+    began = min((one.began for one in seen), default=0)
+    if max((one.newest for one in seen), default=0) < began - RACY_NANOSECONDS:
         digests.put_many({key: Digest(f"sha256:{content}")}, began)
     return content
 
 
-def _set_key(parts: Sequence[Part], owners: bool) -> tuple[FileKey, int]:
-    """What this set of entries is known by, and the newest time in it.
-
-    A change of content, mode, owner, link or attribute changes an inode's ctime, so names and statuses say it all.
-    """
-    newest = 0
+def _set_key(parts: Sequence[Part], seen: Sequence[Seen], owners: bool) -> FileKey:
+    """What these sets of entries are known by: where they are, and their statuses."""
     place = hashlib.sha256(f"{FORMAT} {owners}".encode())
-    seen = hashlib.sha256()
-    for label, path, entries in parts:
-        place.update(os.fsencode(f"\0{label}\0{path}"))
-        rows = [(name, s.st_ino, s.st_dev, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in entries]
-        newest = max(newest, max(map(_MTIME, rows), default=0), max(map(_CTIME, rows), default=0))
-        # Version 2 of marshal writes equal values as equal bytes; later ones depend on which objects are shared.
-        seen.update(marshal.dumps(rows, 2))
-    where, what = place.digest(), seen.digest()
+    for part in parts:
+        place.update(os.fsencode(f"\0{part.label}\0{part.path}"))
+    where = place.digest()
+    what = hashlib.sha256(b"".join(one.digest for one in seen)).digest()
     # Below 2^56 each, so that none of them reads as a time that is too new to be remembered.
     size, mtime, ctime = (int.from_bytes(what[at : at + 7], "big") for at in (0, 7, 14))
-    return FileKey(_SETS, int.from_bytes(where[:7], "big"), size, mtime, ctime), newest
+    return FileKey(_SETS, int.from_bytes(where[:7], "big"), size, mtime, ctime)
 
 
 def _content(parts: Sequence[Part], digests: FileDigests | None, owners: bool) -> str:
     total = hashlib.sha256(b"%d" % FORMAT)
     known = _file_digests(parts, digests)
     links: dict[tuple[int, int], int] = {}
-    for label, path, entries in parts:
-        total.update(marshal.dumps(("source", label), 2))
-        base = os.fspath(path)
-        for name, status in sorted(entries):
+    for part in parts:
+        total.update(marshal.dumps(("source", part.label), 2))
+        base = os.fspath(part.path)
+        for name, status in sorted(part.entries()):
             place = f"{base}/{name}" if name else base
             content = known.get((status.st_dev, status.st_ino), b"")
             total.update(marshal.dumps(_facts(name, place, status, content, links, owners), 2))
@@ -131,9 +126,9 @@ def _file_digests(parts: Sequence[Part], digests: FileDigests | None) -> dict[tu
     """The sha256 of every regular file's bytes, by device and inode."""
     wanted: dict[FileKey, str] = {}
     places: dict[FileKey, tuple[int, int]] = {}
-    for _, path, entries in parts:
-        base = os.fspath(path)
-        for name, status in entries:
+    for part in parts:
+        base = os.fspath(part.path)
+        for name, status in part.entries():
             if stat.S_ISREG(status.st_mode):
                 key = FileKey.of(status)
                 wanted[key] = f"{base}/{name}" if name else base

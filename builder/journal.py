@@ -83,6 +83,8 @@ class Journal:
 
         Raises what hashing, the disk or a key raised.
         """
+        if not self._made:
+            return
         flusher = threading.Thread(target=self._flush, name="sync", daemon=True)
         flusher.start()
         for made in self._made:

@@ -49,6 +49,21 @@ class Tools(Value):
     lease: Lease
 
 
+class _Fresh:
+    """The `Ground` of one step: a snapshot that nothing has been written to."""
+
+    def __init__(self, snapshotter: Snapshotter, key: str) -> None:
+        self._snapshotter = snapshotter
+        self._key = key
+
+    def mounted(self) -> contextlib.AbstractContextManager[Path]:
+        return self._snapshotter.mounted(self._key)
+
+    def upper(self) -> Path | None:
+        place: Callable[[str], Path] | None = getattr(self._snapshotter, "upper", None)
+        return place(self._key) if place else None
+
+
 class Solver:
     """Solves one build; also the `Workspace` of its steps."""
 
@@ -160,7 +175,7 @@ class Solver:
         record = store.records.get(key)
         if record is None or record.diff_id is None:
             return None
-        with store.transaction():  # looked up again: only together with the lease it stays
+        with store.transaction(durable=False):  # looked up again: only together with the lease it stays
             layer = store.layers.get(record.diff_id)
             if layer is None or store.records.get(key) is None:
                 return None
@@ -201,8 +216,7 @@ class Solver:
         key = f"{self._name}-{secrets.token_hex(4)}"
         snapshotter.prepare(key, parents)
         try:
-            with snapshotter.mounted(key) as root:
-                step.op.perform(self, root, output)
+            step.op.perform(self, _Fresh(snapshotter, key), output)
             return snapshotter.seal(key)
         except BaseException:
             snapshotter.remove(key)

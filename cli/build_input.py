@@ -17,7 +17,6 @@ from image.reference import Reference
 
 if TYPE_CHECKING:
     from cli.settings import Settings
-    from store.store import Store
 
 MAX_DOCKERFILE = 4 << 20
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
@@ -111,14 +110,16 @@ def _platform(text: str) -> Platform:
 
 
 @contextlib.contextmanager
-def prepared(given: Input, store: Store) -> Iterator[BuildRequest]:
+def prepared(given: Input, settings: Settings) -> Iterator[BuildRequest]:
     """The request with its Dockerfile read and its context in a directory. Raises NotFound, InvalidInput."""
     if given.path != "-":
         yield _local(given, Path(given.path))
         return
+    from cli.wiring import open_store
     from core.removal import remove
 
-    fd, directory = store.temporaries.directory()
+    with open_store(settings) as store:
+        fd, directory = store.temporaries.directory()
     try:
         yield _from_stdin(given, directory)
     finally:

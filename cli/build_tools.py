@@ -25,11 +25,16 @@ class Workshop(Value):
 
 @contextlib.contextmanager
 def open_workshop(settings: Settings) -> Iterator[Workshop]:
-    """The user's store, closed when the block ends."""
+    """The user's store, for a process that ends when the block ends well; else it is closed."""
     from snapshot.choose import choose
     from snapshot.layers import Layers
     from store.store import Store
 
-    with Store.open(settings.root, sync=settings.sync) as store:
+    store = Store.open(settings.root, sync=settings.sync)
+    try:
         snapshotter = choose(settings.root)
         yield Workshop(store, snapshotter, Layers(store, snapshotter))
+    except BaseException:
+        store.close()
+        raise
+    store.leave()

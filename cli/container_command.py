@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from cli.completion import complete_images
-from cli.container_flags import Flag
 from cli.exit import ENGINE_FAILURE, Exit, report
+from cli.flags import Flag, with_options
 from cli.spelling import DockerCommand
 from core.errors import LamellaError
 
@@ -33,13 +33,6 @@ def with_flags(flags: Sequence[Flag]) -> Callable[[Callable[..., Any]], Callable
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         function = click.argument("command", nargs=-1, type=click.UNPROCESSED)(function)
         function = click.argument("image", shell_complete=complete_images)(function)
-        for names, options in reversed(flags):
-            function = click.option(*names, **_for_click(options))(function)
-        return function
+        return with_options(flags)(function)
 
     return add
-
-
-def _for_click(options: dict[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in options.items() if key != "choices"}
-    return rest | ({"type": click.Choice(options["choices"])} if "choices" in options else {})

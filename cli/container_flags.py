@@ -6,12 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cli.flags import Flag
+
 if TYPE_CHECKING:
     from runtime.mounts import Mount
-
-Flag = tuple[
-    tuple[str, ...], dict[str, Any]
-]  # its names, and click's options for it; `choices` are the values it takes
 
 SHARED: tuple[Flag, ...] = (
     (("-e", "--env"), {"multiple": True, "metavar": "NAME[=VALUE]", "help": "Set a variable; without a value, pass ours on."}),

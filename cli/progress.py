@@ -11,8 +11,6 @@ import threading
 import time
 from typing import IO, Protocol
 
-import click
-
 from core.progress import Progress, Silent, SilentTask, Stream, Task
 
 KINDS = ("auto", "plain", "tty", "rawjson", "quiet", "none")
@@ -31,6 +29,8 @@ def display(kind: str, *, quiet: bool = False, stream: IO[str] | None = None) ->
     if quiet:
         return Quiet()
     if kind not in KINDS:
+        import click
+
         raise click.UsageError(f"--progress is {kind!r}; it can be {', '.join(KINDS)}")
     if kind in ("quiet", "none"):
         return Quiet()

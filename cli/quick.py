@@ -1,4 +1,4 @@
-"""`lamella run` without click, which alone takes as long to load as a container takes to start.
+"""`lamella run` and `lamella build` without click, which alone takes as long to load as a container takes to start.
 
 Only what is spelt in the plainest way is read here; at the first doubt (an unknown flag, a missing value, help, a
 cluster that ends in a value) click gets the same words, with its messages. Both read the one table of flags.
@@ -6,42 +6,47 @@ cluster that ends in a value) click gets the same words, with its messages. Both
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # What the tree's own flags could come from.
 _ELSEWHERE = ("LAMELLA_NO_SYNC", "LAMELLA_DEBUG", "_LAMELLA_COMPLETE")
+Known = dict[str, tuple[str, dict[str, Any]]]
+Flags = dict[str, Any]
 
 
 def quick(argv: Sequence[str], environ: Mapping[str, str]) -> int | None:
-    """Run `argv` if it is a plain `run`; the exit code, or None where it is for click."""
-    if list(argv[:1]) != ["run"] or any(environ.get(name) for name in _ELSEWHERE):
+    """Do what `argv` says if it is a plain `run` or `build`; the exit code, or None where it is for click."""
+    reader, work, failure = _COMMANDS.get(argv[0] if argv else "", (None, None, 0))
+    if reader is None or work is None or any(environ.get(name) for name in _ELSEWHERE):
         return None
-    flags = parse(argv[1:])
+    flags = reader(argv[1:], environ)
     if flags is None:
         return None
-    from cli.exit import ENGINE_FAILURE, protect
-    from cli.running import run
+    from cli.exit import protect
     from cli.settings import Settings
 
-    def work() -> int:
-        return run(Settings.read(root=environ.get("LAMELLA_ROOT"), sync=True, debug=False), flags)
-
-    return protect(work, ENGINE_FAILURE)
+    settings = Settings.read(root=environ.get("LAMELLA_ROOT"), sync=True, debug=False)
+    return protect(lambda: work(settings, flags), failure)
 
 
-def parse(words: Sequence[str]) -> dict[str, Any] | None:
+def _run(settings: Any, flags: Flags) -> int:
+    from cli.running import run
+
+    return run(settings, flags)
+
+
+def _build(settings: Any, flags: Flags) -> int:
+    from cli.building import build
+
+    return build(settings, flags)
+
+
+def parse_run(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
     """The parameters of `run` as click would give them; None at the first doubt."""
     from cli.container_flags import RUN
 
-    known: dict[str, tuple[str, dict[str, Any]]] = {}
-    flags: dict[str, Any] = {}
-    for names, options in RUN:
-        name = next(n for n in names if n.startswith("--")).partition("/")[0][2:].replace("-", "_")
-        flags[name] = options.get(
-            "default", False if options.get("is_flag") else () if options.get("multiple") else None
-        )
-        known |= {spelling: (name, options) for spelling in names if "/" not in spelling}
+    known, flags = _table(RUN, environ)
     rest = list(words)
     while rest and rest[0].startswith("-"):
         if not _take(rest, known, flags):
@@ -49,7 +54,40 @@ def parse(words: Sequence[str]) -> dict[str, Any] | None:
     return flags | {"image": rest[0], "command": tuple(rest[1:])} if rest else None
 
 
-def _take(rest: list[str], known: dict[str, tuple[str, dict[str, Any]]], flags: dict[str, Any]) -> bool:
+def parse_build(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
+    """The parameters of `build` as click would give them; None at the first doubt. Flags may follow the path."""
+    from cli.build_flags import BUILD
+
+    known, flags = _table(BUILD, environ)
+    rest = list(words)
+    paths: list[str] = []
+    while rest:
+        if rest[0].startswith("-") and rest[0] != "-":
+            if not _take(rest, known, flags):
+                return None
+        else:
+            paths.append(rest.pop(0))
+    return flags | {"path": paths[0]} if len(paths) == 1 else None
+
+
+def _table(table: Sequence[Any], environ: Mapping[str, str]) -> tuple[Known, Flags]:
+    """Every spelling of the flags, and what they are when they are not given."""
+    from cli.flags import parameter
+
+    known: Known = {}
+    flags: Flags = {}
+    for names, options in table:
+        name = parameter(names)
+        flags[name] = options.get(
+            "default", False if options.get("is_flag") else () if options.get("multiple") else None
+        )
+        if environ.get(options.get("envvar", "")):
+            flags[name] = environ[options["envvar"]]
+        known |= {spelling: (name, options) for spelling in names if spelling[0] == "-" and "/" not in spelling}
+    return known, flags
+
+
+def _take(rest: list[str], known: Known, flags: Flags) -> bool:
     """Read the first flag of `rest` into `flags`; False where that is for click to do."""
     word = rest.pop(0)
     long = word.startswith("--")
@@ -70,7 +108,7 @@ def _take(rest: list[str], known: dict[str, tuple[str, dict[str, Any]]], flags: 
     return _store(flags, name, options, value)
 
 
-def _store(flags: dict[str, Any], name: str, options: dict[str, Any], value: str) -> bool:
+def _store(flags: Flags, name: str, options: dict[str, Any], value: str) -> bool:
     if value not in options.get("choices", (value,)):
         return False
     if options.get("type") is int:
@@ -80,3 +118,11 @@ def _store(flags: dict[str, Any], name: str, options: dict[str, Any], value: str
     else:
         flags[name] = (*flags[name], value) if options.get("multiple") else value
     return True
+
+
+Reader = Callable[[Sequence[str], Mapping[str, str]], Flags | None]
+# How a command's words are read, what does it, and the exit code when lamella itself fails (as in `cli.exit`).
+_COMMANDS: dict[str, tuple[Reader | None, Callable[[Any, Flags], int] | None, int]] = {
+    "run": (parse_run, _run, 125),
+    "build": (parse_build, _build, 1),
+}

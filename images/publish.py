@@ -27,6 +27,10 @@ def publish(store: Store, config: ImageConfig, *, tags: Sequence[Reference], par
     Its layers must be in the catalog and held by the caller. Order: blobs, layer directories, then the rows. An image
     that is there already keeps its manifest and its parent. Raises NotFound where a layer is missing.
     """
+    with store.transaction():  # what has a row is on the disk already: no need to wait for that again
+        image = store.images.get(config.id)
+        if image:
+            return enter(store, config, image.manifest, tags, parent)
     manifest, _ = keep(store, config)
     store.sync_layers()
     with store.transaction():

@@ -26,6 +26,9 @@ from store.temporary import Temporaries
 # Only the top is open to others (to pass through, not to list): a layer may contain setuid programs (CVE-2021-41091).
 _DIRECTORIES = ("blobs", "layers", "snapshots", "containers", "builds", "tmp", "locks")
 
+# Stores that were left, not closed: a connection that is forgotten is closed.
+_LEFT: list[Store] = []
+
 
 class Store:
     """The tables and blobs of one root. Usable from several threads; a process that forks opens it in the child."""
@@ -55,9 +58,10 @@ class Store:
             _create(root)
         return cls(root, Database(path, catalog.OWNER, catalog.MIGRATIONS, sync=sync), sync=sync)
 
-    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Everything inside happens at once and durably, or not at all; other processes write before or after it."""
-        return self.database.write()
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[sqlite3.Connection]:
+        """Everything inside happens at once and durably, or not at all; other processes write before or after it. With
+        `durable` off it does not wait for the disk: for what means nothing after a restart."""
+        return self.database.write(durable=durable)
 
     def layer_path(self, directory: str) -> Path:
         """Where the layer directory with this name is."""
@@ -76,6 +80,12 @@ class Store:
         self.leases.close()
         self.file_digests.close()
         self.database.close()
+
+    def leave(self) -> None:
+        """Instead of `close`, in a process that ends now: its lease is released, and the catalog's log stays as it is for
+        the next command. A database that its last user closes is tidied up, with two waits for the disk."""
+        self.leases.close()
+        _LEFT.append(self)
 
     def __enter__(self) -> Self:
         return self

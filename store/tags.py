@@ -40,8 +40,8 @@ class Tags:
         return next(self._select("WHERE repository = ? AND tag = ?", values), None)
 
     def set(self, reference: Reference, image: Digest, target: Descriptor) -> Digest | None:
-        """Point the tag at `image`; returns the image that had it before. Harmless to repeat. Raises NotFound where the
-        image is not in the store."""
+        """Point the tag at `image`; returns the image that had it before. Harmless to repeat, which
+        writes nothing. Raises NotFound where the image is not in the store."""
         assert reference.tag, "only a tagged reference names a tag"
         values = (
             image, target.media_type, target.digest, target.size, time.time_ns(), reference.repository, reference.tag,
@@ -55,6 +55,8 @@ class Tags:
         )
         with self._database.write() as connection:
             before = self.get(reference)
+            if before and (before.image, before.target) == (image, target):
+                return image
             try:
                 connection.execute(statement[before is not None], values)
             except sqlite3.IntegrityError as error:

@@ -1,4 +1,4 @@
-"""`run` is read without click where it is plain: both must read the same, and doubt must go to click."""
+"""`run` and `build` are read without click where they are plain: both must read the same, and doubt must go to click."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from cli.quick import parse, quick
+from cli.build import build
+from cli.quick import parse_build, parse_run, quick
 from cli.run import run
 
 PLAIN = [
@@ -24,12 +25,36 @@ DOUBTFUL = [
 @pytest.mark.parametrize("line", PLAIN)
 def test_what_is_plain_is_read_as_click_reads_it(line: str) -> None:
     words = shlex.split(line)
-    assert parse(words) == run.make_context("run", list(words)).params
+    assert parse_run(words, {}) == run.make_context("run", list(words)).params
 
 
 @pytest.mark.parametrize("line", DOUBTFUL)
 def test_what_is_doubtful_is_left_to_click(line: str) -> None:
-    assert parse(shlex.split(line)) is None
+    assert parse_run(shlex.split(line), {}) is None
+
+
+PLAIN_BUILDS = [
+    ".", "-", "-t app .", ". -t app", "-t app -t app:2 --build-arg A=1 --build-arg B . --label x=y", "-q --no-cache --pull dir",
+    "-f=x .".replace("=", " "), "--file=deploy/Dockerfile --target test .", "--network none --progress=plain --platform linux/amd64 .",
+    "--add-host a:1.2.3.4 --no-cache-filter one,two --iidfile id .",
+]  # fmt: skip
+DOUBTFUL_BUILDS = [
+    "", "-t", "-t app", ". ..", "--help", "-h .", "--rm .", "--network bridge .", "-f=x .", "-tapp .", "--no-cache=false .", "--secret id=x .", "-- .",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", PLAIN_BUILDS)
+@pytest.mark.parametrize("environ", [{}, {"BUILDKIT_PROGRESS": "plain"}, {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}])
+def test_so_is_a_plain_build(line: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    words = shlex.split(line)
+    assert parse_build(words, environ) == build.make_context("build", list(words)).params
+
+
+@pytest.mark.parametrize("line", DOUBTFUL_BUILDS)
+def test_a_doubtful_build_is_left_to_click(line: str) -> None:
+    assert parse_build(shlex.split(line), {}) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,3 +54,33 @@ CASES = [
 def test_a_command_loads_nothing_slow(store: Store, make: Make, words: tuple[str, ...], slow: set[str]) -> None:
     make("app", "app:1")
     assert not slow & loaded(store.root, *words)
+
+
+def test_a_build_that_finds_all_in_the_cache_loads_neither_click_nor_what_runs_and_packs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
+    program = (
+        "import os, sys; from core import namespaces; namespaces.contained = lambda work: work();"
+        "from cli.quick import quick; code = quick(sys.argv[1:], os.environ);"
+        "sys.stderr.write('\\n'.join(sys.modules)); sys.exit(code)"
+    )
+    environ = {**os.environ, "LAMELLA_ROOT": str(tmp_path / "store")}
+    words = [sys.executable, "-c", program, "build", "-q", "-t", "app", str(tmp_path)]
+    subprocess.run(["unshare", "--mount", *words], env=environ, check=True, capture_output=True, cwd=ROOT)
+    done = subprocess.run(
+        ["unshare", "--mount", *words], env=environ, check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    rooms = {
+        "click",
+        "requests",
+        "rich",
+        "isal",
+        "subprocess",
+        "tempfile",
+        "layer.unpack",
+        "layer.apply",
+        "runtime.oci_step",
+        "registry",
+    }
+    modules = set(done.stderr.split("\n"))
+    assert "builder.build" in modules and not rooms & modules

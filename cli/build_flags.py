@@ -1,0 +1,22 @@
+"""The flags of `build`."""
+
+from __future__ import annotations
+
+from cli.flags import Flag
+
+BUILD: tuple[Flag, ...] = (
+    (("-t", "--tag", "tags"), {"multiple": True, "metavar": "NAME", "help": "Name the image, as name[:tag] (repeatable)."}),
+    (("-f", "--file"), {"metavar": "FILE", "help": "The Dockerfile; - reads it from stdin [PATH/Dockerfile]."}),
+    (("--build-arg", "args"), {"multiple": True, "metavar": "KEY[=VALUE]", "help": "Set an ARG; without a value, from the environment."}),
+    (("--target",), {"default": "", "metavar": "STAGE", "help": "Build this stage instead of the last one."}),
+    (("--label", "labels"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Add a label to the image."}),
+    (("--no-cache",), {"is_flag": True, "help": "Run every step again."}),
+    (("--no-cache-filter", "no_cache_stages"), {"multiple": True, "metavar": "STAGE", "help": "Run this stage's steps again."}),
+    (("--pull",), {"is_flag": True, "help": "Ask the registry for newer base images."}),
+    (("-q", "--quiet"), {"is_flag": True, "help": "Print nothing but the image's ID."}),
+    (("--iidfile",), {"metavar": "FILE", "help": "Write the image's ID to a file."}),
+    (("--progress",), {"default": "auto", "envvar": "BUILDKIT_PROGRESS", "metavar": "KIND", "help": "auto, plain, tty, rawjson or quiet."}),
+    (("--platform",), {"default": "", "envvar": "DOCKER_DEFAULT_PLATFORM", "metavar": "OS/ARCH", "help": "Must be this machine's."}),
+    (("--network",), {"default": "default", "choices": ("default", "none", "host"), "help": "What RUN steps see of the network."}),
+    (("--add-host", "add_hosts"), {"multiple": True, "metavar": "HOST:IP", "help": "Add a line to /etc/hosts of RUN steps."}),
+)  # fmt: skip
