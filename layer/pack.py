@@ -53,7 +53,7 @@ def pack(directory: Path, write: Write | None = None) -> Packed:
     changes meanwhile, OSError of a failing disk. Harmless to repeat: the same directory gives the same bytes.
     """
     timeless = Hasher()
-    packer = _Packer(write, timeless)
+    packer = Packer(write, timeless)
     try:
         diff_id = packer.run(directory)
         return Packed(diff_id, packer.hasher.count, packer.entries, Digest(f"sha256:{timeless.hexdigest()}"))
@@ -63,7 +63,7 @@ def pack(directory: Path, write: Write | None = None) -> Packed:
 
 def stream(directory: Path, write: Write) -> DiffID:
     """The same tar without the content digest: half the hashing, for push and save. The caller compares the DiffID."""
-    return _Packer(write, None).run(directory)
+    return Packer(write, None).run(directory)
 
 
 def looks_packed(head: bytes) -> bool:
@@ -76,7 +76,12 @@ def looks_packed(head: bytes) -> bool:
     return len(head) >= 512 and octal and head[257:329] == _MAGIC and head[345:512] == bytes(167)
 
 
-class _Packer:
+class Packer:
+    """One pass. `reserved`: how no name may begin; `changing`: others may be changing the directory."""
+
+    reserved = WHITEOUT
+    changing = False
+
     def __init__(self, write: Write | None, timeless: Hasher | None) -> None:
         self.hasher = Hasher()
         self.entries = 0
@@ -88,12 +93,12 @@ class _Packer:
         self._names: dict[int, bytes] = {}
         self._open_file = _OPEN_FILE_QUIETLY
 
-    def run(self, directory: Path) -> DiffID:
+    def run(self, directory: str | os.PathLike[str]) -> DiffID:
         try:
-            for fd, name, path, entry in walk(directory):
+            for fd, name, path, entry in walk(directory, changing=self.changing):
                 if entry is None:
                     self._directory(fd, path)
-                elif name.startswith(WHITEOUT):
+                elif name.startswith(self.reserved):
                     raise _unpackable(path)
                 elif entry.is_file(follow_symlinks=False):
                     self._file(fd, name, path)
@@ -106,15 +111,18 @@ class _Packer:
             self.hasher.close()
 
     def _directory(self, fd: int, path: bytes) -> None:
-        if path.rpartition(b"/")[2].startswith(WHITEOUT):
+        if path.rpartition(b"/")[2].startswith(self.reserved):
             raise _unpackable(path)
         prefix = path + b"/" if path else b""
         status = os.fstat(fd)
         names = os.listxattr(fd)
         if prefix or stat.S_IMODE(status.st_mode) != 0o755 or status.st_uid or status.st_gid:
             self._entry(prefix or b"./", status, _DIRECTORY_TAIL, xattrs=_xattrs(fd, names))
-        if any(name in OPAQUE_ATTRIBUTES and os.getxattr(fd, name) == b"y" for name in names):
+        if self._is_opaque(fd, names):
             self._marker(prefix + OPAQUE)
+
+    def _is_opaque(self, fd: int, names: list[str]) -> bool:
+        return any(name in OPAQUE_ATTRIBUTES and os.getxattr(fd, name) == b"y" for name in names)
 
     def _file(self, directory: int, name: bytes, path: bytes) -> None:
         fd = self._open(directory, name)
@@ -148,7 +156,7 @@ class _Packer:
         while left:
             data = os.read(fd, min(left, PIECE))
             if not data:
-                raise Integrity(f"a file changed while it was packed: /{_shown(path)}")
+                data = self._missing(left, path)
             left -= len(data)
             if len(data) > _SMALL:
                 self._flush()
@@ -163,6 +171,10 @@ class _Packer:
         self._parts.append(PADDING[size % 512])
         if self._pending > _FLUSH:
             self._flush()
+
+    def _missing(self, count: int, path: bytes) -> bytes:
+        """At most `count` bytes for a file that has become shorter than its header says."""
+        raise Integrity(f"a file changed while it was packed: /{_shown(path)}")
 
     def _other(self, directory: int, name: bytes, path: bytes) -> None:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)

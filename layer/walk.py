@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from core.errors import InvalidInput
 MAX_PATH = 4095
 _OPEN_LEVELS = 128
 _NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Found = tuple[int, bytes, bytes, "os.DirEntry[str] | None"]
 """A directory itself: (its descriptor, b"", its path, None). Anything else: (parent's descriptor, name, path, entry).
@@ -38,8 +40,9 @@ def _sorted(fd: int) -> list[tuple[bytes, os.DirEntry[str]]]:
         raise
 
 
-def walk(directory: str | os.PathLike[str]) -> Iterator[Found]:
-    """Everything at and below `directory`, links not followed. Nobody may be changing it meanwhile.
+def walk(directory: str | os.PathLike[str], *, changing: bool = False) -> Iterator[Found]:
+    """Everything at and below `directory`, links not followed. Nobody may be changing it meanwhile, unless `changing`:
+    then directories that vanish are passed over.
 
     Raises OSError, and InvalidInput for paths longer than the kernel takes.
     """
@@ -61,7 +64,12 @@ def walk(directory: str | os.PathLike[str]) -> Iterator[Found]:
             path = level.prefix + below
             if len(path) > MAX_PATH:
                 raise InvalidInput(f"path too long for a layer: /{path[:200].decode('utf-8', 'backslashreplace')}…")
-            fd = os.open(below, _DIRECTORY, dir_fd=level.fd)
+            try:
+                fd = os.open(below, _DIRECTORY, dir_fd=level.fd)
+            except OSError as error:
+                if changing and error.errno in _VANISHED:
+                    continue
+                raise
             levels.append(_Level(fd, path))
             _spare(levels)
             yield fd, b"", path, None

@@ -180,6 +180,18 @@ class Containers:
         except FileNotFoundError as error:
             raise NoSuchContainer(container.name) from error
 
+    def layers(self, container: Container) -> list[Path]:
+        """The layer directories of its image, bottom first; its hold keeps them. Raises NotFound where one is missing."""
+        from image.digest import Digest
+        from snapshot.places import stack
+
+        diff_ids = self.store.images.config(Digest.parse(container.image)).diff_ids
+        found = self.store.layers.get_many(diff_ids)
+        missing = next((diff_id for diff_id in diff_ids if diff_id not in found), None)
+        if missing:
+            raise NotFound(f"layer {missing} is not in the store", "run `lamella fsck`")
+        return [self.store.layer_path(name) for name in stack([found[diff_id].directory for diff_id in diff_ids])]
+
     def set_running(self, container: Container, running: bool) -> None:
         """Tell the catalog, which tells `rmi`."""
         from image.digest import Digest

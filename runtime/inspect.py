@@ -56,7 +56,7 @@ def _state(status: Status) -> dict[str, Any]:
         "Restarting": False,
         "OOMKilled": False,
         "Dead": False,
-        "Pid": _first_process(status.keeper) if status.running else 0,
+        "Pid": first_process(status.keeper) if status.running else 0,
         "ExitCode": status.exit_code,
         "Error": "",
         "StartedAt": format_instant(status.started) if status.started else NEVER,
@@ -64,13 +64,13 @@ def _state(status: Status) -> dict[str, Any]:
     }
 
 
-def _first_process(keeper: int) -> int:
+def first_process(keeper: int) -> int:
     """The container's own number 1 as the host numbers it: the first process below the keeper in one more pid namespace."""
     depth, pid = len(_namespace_pids(keeper)), keeper
     while pid:
         if len(_namespace_pids(pid)) > depth:
             return pid
-        pid = next(iter(_children(pid)), 0)
+        pid = next(iter(children(pid)), 0)
     return 0
 
 
@@ -80,7 +80,7 @@ def _namespace_pids(pid: int) -> list[str]:
     )
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     return [int(word) for word in _read(f"/proc/{pid}/task/{pid}/children").split()]
 
 

@@ -12,6 +12,8 @@ from core.paths import resolve_in
 from core.value import Value
 
 KERNEL = ("/proc", "/dev", "/sys")
+# What every container gets whatever its user asks for: no change of his, where nothing was put into it.
+OWN = frozenset({b"proc", b"dev", b"sys", b"etc", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"})
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 
 # overlayfs' own marks belong to one stack, a security label to one host.
-_NOT_CARRIED = ("trusted.overlay.", "user.overlay.", "security.selinux")
+NOT_CARRIED = ("trusted.overlay.", "user.overlay.", "security.selinux")
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 
@@ -14,7 +14,7 @@ def copy_attributes(source: str | int, target: str | int, status: os.stat_result
     """Give `target` (not a link) the owner, extended attributes, mode and times of `source`, whose stat is `status`."""
     os.chown(target, status.st_uid, status.st_gid)
     for name in os.listxattr(source):
-        if not name.startswith(_NOT_CARRIED):
+        if not name.startswith(NOT_CARRIED):
             os.setxattr(target, name, os.getxattr(source, name))
     os.chmod(target, stat.S_IMODE(status.st_mode))  # after chown, which takes the setuid bits
     os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
@@ -23,7 +23,7 @@ def copy_attributes(source: str | int, target: str | int, status: os.stat_result
 def strip_overlay_marks(directory: str) -> None:
     """Take off what overlayfs itself noted at the root of an upper directory: it means nothing in a layer."""
     for name in os.listxattr(directory):
-        if name.startswith(_NOT_CARRIED[:2]) and name not in OPAQUE:
+        if name.startswith(NOT_CARRIED[:2]) and name not in OPAQUE:
             os.removexattr(directory, name)
 
 

@@ -1,0 +1,94 @@
+"""A container's whole root file system as a flat tar, whether it runs or not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+from core.errors import Unavailable
+from layer.flat import flatten
+from layer.pack import Write
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.enter import NotRunning
+from runtime.inspect import first_process
+from runtime.streams import wait
+
+PATIENCE_SECONDS = 5.0
+
+
+def export(containers: Containers, container: Container, write: Write) -> None:
+    """Give the tar to `write`, piece by piece: what the container's root shows, without what is mounted in it (volumes).
+
+    A running container goes on meanwhile. Needs private mounts (`core.namespaces`). Raises Unavailable, OSError.
+    """
+    with root_of(containers, container) as root:
+        flatten(root, write)
+
+
+@contextlib.contextmanager
+def root_of(containers: Containers, container: Container) -> Iterator[str]:
+    """A path of the container's root, without anything that is mounted in it; one that does not run cannot be started for
+    the block. Raises Unavailable."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        lock = containers.lock(container)
+        if lock:
+            break
+        try:
+            tree = _tree(containers, container)
+        except NotRunning:  # it has just ended, or is about to start
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+            continue
+        try:
+            yield f"/proc/self/fd/{tree}/."
+        finally:
+            os.close(tree)
+        return
+    try:
+        with containers.snapshotter.mounted(container.id, durable=True) as root:
+            yield os.fspath(root)
+    finally:
+        lock.release()
+
+
+def _tree(containers: Containers, container: Container) -> int:
+    """A descriptor of a copy of the running container's root mount, fetched by a child that enters its namespace."""
+    from core import syscalls
+
+    keeper = containers.status(container).keeper
+    first = first_process(keeper) if keeper else 0
+    if not first:
+        raise NotRunning(container)
+    try:
+        namespace = os.open(f"/proc/{first}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotRunning(container) from error
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                syscalls.setns(namespace, syscalls.CLONE_NEWNS)
+                socket.send_fds(theirs, [b"x"], [syscalls.open_tree("/")])
+                code = 0
+            finally:
+                os._exit(code)
+        theirs.close()
+        os.close(namespace)
+        received = socket.recv_fds(ours, 1, 1)[1]
+        wait(child)
+    # The pid could have been somebody else's by the time it was looked at, unless the container still runs.
+    if containers.status(container).keeper != keeper:
+        for fd in received:
+            os.close(fd)
+        raise NotRunning(container)
+    if not received:
+        raise Unavailable(f"cannot look into the running container {container.name}", "stop it first")
+    return received[0]

@@ -1,0 +1,164 @@
+"""A running container's processes, made to stand still while something is copied: by its freezer cgroup where it has one,
+else by SIGSTOP, which reaches whatever lives in its pid namespace.
+
+A guard process holds them and lets them go when this process says so, or is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.errors import Unavailable
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.enter import NotRunning
+from runtime.inspect import children, first_process
+from runtime.streams import wait
+
+PATIENCE_SECONDS = 10.0
+_CGROUPS = Path("/sys/fs/cgroup")
+_STILL = "TtZX"  # states in which a process runs no code (proc(5))
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def frozen(containers: Containers, container: Container) -> Iterator[None]:
+    """For the block, no process of the container runs. Raises NotRunning, and Unavailable where one cannot be stopped."""
+    keeper = containers.status(container).keeper
+    first = first_process(keeper) if keeper else 0
+    if not first:
+        raise NotRunning(container)
+    told, tell = os.pipe()
+    held, hold = os.pipe()
+    guard = os.fork()
+    if guard == 0:
+        code = 1
+        try:
+            os.close(told)
+            os.close(hold)
+            code = _guard(container.id, first, tell, held)
+        finally:
+            os._exit(code)
+    os.close(tell)
+    os.close(held)
+    try:
+        if not os.read(told, 1):
+            raise Unavailable(f"container {container.name} cannot be paused", "go on without: --pause=false")
+        yield
+    finally:
+        os.close(told)
+        os.close(hold)
+        wait(guard)
+
+
+def _guard(id: str, first: int, tell: int, held: int) -> int:
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    switch = _freezer(id, first)
+    with _by_cgroup(switch) if switch else _by_signal(first):
+        os.write(tell, b"1")
+        os.read(held, 1)
+    return 0
+
+
+def _freezer(id: str, first: int) -> Callable[[bool], bool] | None:
+    """What freezes (True) or thaws the container's own cgroup and says whether that is done; None where it has none."""
+    for line in Path(f"/proc/{first}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not path.endswith(f"/{id}"):
+            continue
+        place = _CGROUPS / (f"freezer{path}" if controllers else path.lstrip("/"))
+        if controllers == "freezer" and (place / "freezer.state").exists():
+            return lambda on: _switch(place / "freezer.state", "FROZEN" if on else "THAWED", None)
+        if not controllers and (place / "cgroup.freeze").exists():
+            return lambda on: _switch(place / "cgroup.freeze", "1" if on else "0", place / "cgroup.events")
+    return None
+
+
+def _switch(file: Path, word: str, events: Path | None) -> bool:
+    if file.read_text().strip() != word:
+        file.write_text(word)
+    return f"frozen {word}" in events.read_text() if events else file.read_text().strip() == word
+
+
+@contextlib.contextmanager
+def _by_cgroup(switch: Callable[[bool], bool]) -> Iterator[None]:
+    try:
+        _until(lambda: switch(True))
+        yield
+    finally:
+        switch(False)
+
+
+@contextlib.contextmanager
+def _by_signal(first: int) -> Iterator[None]:
+    stopped: dict[int, int] = {}  # pid → pidfd
+    try:
+        _until(lambda: _stop_all(first, stopped))
+        yield
+    finally:
+        for fd in stopped.values():
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(fd, signal.SIGCONT)
+
+
+def _stop_all(first: int, stopped: dict[int, int]) -> bool:
+    """Stop what is not stopped yet; True once everything stands still. What had been stopped by others stays so."""
+    done = True
+    for pid in _processes(first):
+        still = _stands_still(pid)
+        if not still and pid not in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                fd = os.pidfd_open(pid)
+                signal.pidfd_send_signal(fd, signal.SIGSTOP)
+                stopped[pid] = fd
+        done = done and still
+    return done
+
+
+def _processes(first: int) -> list[int]:
+    """Every process in the pid namespace of `first`, also those that `exec` put there, and all below them."""
+    home = _namespace(first)
+    found = {int(name) for name in os.listdir("/proc") if name.isdecimal() and _namespace(int(name)) == home}
+    pending = list(found)
+    while pending:
+        below = [pid for pid in children(pending.pop()) if pid not in found]
+        found.update(below)
+        pending += below
+    return sorted(found)
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return f"gone {pid}"
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether no thread of it runs, or it is gone."""
+    try:
+        return all(_state(f"/proc/{pid}/task/{thread}") in _STILL for thread in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return True
+
+
+def _state(place: str) -> str:
+    try:
+        stat = Path(f"{place}/stat").read_text(errors="replace")
+    except OSError:
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not done():
+        if time.monotonic() > end:
+            raise Unavailable("the container does not stand still")
+        time.sleep(0.001)

@@ -1,0 +1,57 @@
+"""What a container has written, copied into a layer of its own while the container goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from layer.pack import PACK_VERSION, pack
+from snapshot.duplicate import duplicate
+from snapshot.thin import drop_stubs, drop_unchanged
+from store.disk import disk_errors
+from store.layers import Layer
+from store.store import Store
+from store.temporary import Claim
+
+
+class Capture:
+    """A layer to be: `take`, then `enter`. A context manager; what was not entered by its end is gone."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        fd, home = store.temporaries.directory()
+        self._claim = Claim(store.root, fd, home)
+        self._copy = self._claim.home / "diff"
+
+    def take(self, source: Path) -> None:
+        """Copy `source`, a directory in overlay's format. Raises OSError, Unavailable for a full disk."""
+        with disk_errors(self._store.root):
+            duplicate(source, self._copy)
+
+    def enter(self, lowers: Sequence[Path], stubs: Iterable[bytes]) -> Layer | None:
+        """Give the copy its row, held by this process's lease and durable; None where it holds no change to `lowers`
+        (bottom first). The mount points `stubs` are left out. Raises InvalidInput for what a layer cannot hold."""
+        with disk_errors(self._store.root):
+            drop_stubs(self._copy, lowers, stubs)
+            drop_unchanged(self._copy, lowers)
+            packed = pack(self._copy)
+            if not packed.entries:
+                return None
+            name = self._claim.place(self._copy)
+            self._store.sync_layers()
+        layer = Layer(packed.diff_id, name, packed.size, "packed", PACK_VERSION)
+        with self._store.transaction():
+            self._store.leases.session.hold_layer(layer.diff_id)
+            winner = self._store.layers.add(layer)
+        self._claim.settle(keep=winner.directory == name)
+        return winner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._claim.settle(keep=False)
