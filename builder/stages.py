@@ -52,6 +52,18 @@ class Workspace(Protocol):
         """Run a process in `root`; its exit code."""
 
 
+class Ground(Protocol):
+    """The tree that a step changes: its stage's files so far, to which it adds a layer."""
+
+    def mounted(self) -> AbstractContextManager[Path]:
+        """The tree, for reading and writing, until the block ends. May be called again."""
+
+    def upper(self) -> Path | None:
+        """The directory that keeps what the step adds, in overlay's format, while nothing is mounted; None if there is no
+        such place. What is made in it hides what is below in the tree, so a directory must not be made where there is one.
+        """
+
+
 class Op(Protocol):
     """What a step does. A frozen value: `facts` and `inputs` decide its cache key, `perform` does it.
 
@@ -67,8 +79,8 @@ class Op(Protocol):
     def origins(self) -> tuple[Stage | BaseImage, ...]:
         """What else must have been built before it is performed."""
 
-    def perform(self, work: Workspace, root: Path, output: Output) -> None:
-        """Change the tree mounted at `root`. Raises a LamellaError when the step fails."""
+    def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
+        """Change the tree. Raises a LamellaError when the step fails."""
 
 
 class Step(Value):

@@ -59,3 +59,12 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True)
     """Replace the content of `path` by `data`, atomically and (unless `sync` is off) durably."""
     with atomic_file(path, mode=mode, sync=sync) as file:
         file.write(data)
+
+
+def umask() -> int:
+    """The process's umask, read without changing it, as os.umask would for all threads; all bits when /proc does not say."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
+    return 0o777

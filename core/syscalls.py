@@ -31,6 +31,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
@@ -43,6 +44,7 @@ _MOVE_MOUNT_F_EMPTY_PATH = 4
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = range(428, 433)
 _SYS_OPENAT2 = 437
+_SYNC_FILE_RANGE_WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -152,6 +154,11 @@ def sync_filesystem(path: str | os.PathLike[str]) -> None:
         _check(_libc.syncfs(fd), os.fspath(path))
     finally:
         os.close(fd)
+
+
+def start_writing(fd: int, offset: int, size: int) -> None:
+    """sync_file_range(2): let the disk begin to write that part of a file, without waiting for it. Never fails."""
+    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 class _OpenHow(ctypes.Structure):

@@ -12,16 +12,20 @@ import stat
 from hashlib import sha256
 
 from core.errors import Integrity, InvalidInput, LamellaError, Unavailable, Unsupported
+from core.files import umask
 from layer import reader
 from layer.overlayfs import WHITEOUT, carried, make_opaque
-from layer.pipeline import Hasher
 from layer.reader import Archive, Entry, TooMuch, Truncated, shown
 from layer.records import BadHeader
 from layer.tree import DIRECTORY, Place, Tree, join, parts
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_PLACED = 64 << 10
 _FORMS = {reader.CHARACTER: stat.S_IFCHR, reader.BLOCK_DEVICE: stat.S_IFBLK, reader.FIFO: stat.S_IFIFO}
+
+Content = bytes | int
+"""What tells a file's content: its sha256, or where it begins in the archive's stream."""
 
 
 class _Final:
@@ -40,8 +44,9 @@ class _Final:
 class Unpacker:
     """One archive on its way into the tree at `root`. Use as a context manager.
 
-    `fresh`: the tree is ours alone and empty, so no directory in it passes on a group or an ACL. `digests`, when given,
-    is filled with real path → sha256 of each regular file.
+    `fresh`: the tree is ours alone and empty, so no directory in it passes on a group or an ACL. `contents`, when given,
+    is filled with what tells a regular file's content: its real path → its sha256, or of a large one its place in the
+    archive's stream (for nobody needs to hash it twice).
     """
 
     def __init__(
@@ -51,16 +56,16 @@ class Unpacker:
         *,
         owner: tuple[int, int] | None = None,
         fresh: bool = False,
-        digests: dict[bytes, bytes] | None = None,
+        contents: dict[bytes, Content] | None = None,
     ) -> None:
         self.tree = Tree(root, self._implied)
         self._finals: dict[bytes, _Final] = {}
         self._archive = archive
         self._owner = owner
         self._fresh = fresh
-        self._digests = digests
+        self._contents = contents
         self._natural: tuple[int, int] | None = None
-        self._special = ~0o777 | _umask() if fresh else ~0
+        self._special = ~0o777 | umask() if fresh else ~0
         self._mtime: int | None = None
 
     def __enter__(self) -> Unpacker:
@@ -144,38 +149,31 @@ class Unpacker:
             if self._natural is None and self._fresh:
                 status = os.fstat(fd)
                 self._natural = (status.st_uid, status.st_gid)
-            digest = self._content(fd, entry)
-            if self._digests is not None:
-                if digest is None:
-                    self._digests.pop(join(place[1], base), None)
+            content = self._content(fd, entry)
+            if self._contents is not None:
+                if content is None:
+                    self._contents.pop(join(place[1], base), None)
                 else:
-                    self._digests[join(place[1], base)] = digest
+                    self._contents[join(place[1], base)] = content
             self._attributes(fd, entry.mode, entry.uid, entry.gid, entry.xattrs)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
 
-    def _content(self, fd: int, entry: Entry) -> bytes | None:
+    def _content(self, fd: int, entry: Entry) -> Content | None:
         if entry.extents is not None:
             self._sparse(fd, entry)
             return None
+        begin = self._archive.offset
         data = self._archive.small()
-        if data is not None:
-            if data:
-                _write(fd, data)
-            return sha256(data).digest() if self._digests is not None else None
-        if self._digests is None:
+        if data is None:
             for piece in self._archive.pieces():
                 _write(fd, piece)
-            return None
-        hasher = Hasher()
-        try:
-            for piece in self._archive.pieces():
-                hasher.update(piece)
-                _write(fd, piece)
-            return bytes.fromhex(hasher.hexdigest())
-        finally:
-            hasher.close()
+        elif data:
+            _write(fd, data)
+        if data is None or len(data) >= _PLACED:
+            return begin
+        return sha256(data).digest() if self._contents is not None else None
 
     def _sparse(self, fd: int, entry: Entry) -> None:
         os.ftruncate(fd, entry.real)
@@ -265,8 +263,11 @@ class Unpacker:
             raise InvalidInput(f"the target of this hard link {why}: {shown(entry.link)!r}") from None
         finally:
             os.close(source)
-        if self._digests is not None:
-            self._digests.pop(join(place[1], base), None)
+        if self._contents is not None:
+            self._contents.pop(join(place[1], base), None)
+            first = join(parent[1], target)
+            if isinstance(self._contents.get(first), int):  # a name may be replaced, its place would no longer tell
+                del self._contents[first]
 
     def _link(self, source: int, target: bytes, place: Place, base: bytes) -> None:
         if stat.S_ISDIR(os.stat(target, dir_fd=source, follow_symlinks=False).st_mode):
@@ -309,15 +310,3 @@ def _named(entry: Entry, error: OSError | LamellaError) -> LamellaError:
     if error.errno in (errno.EPERM, errno.EACCES):
         return Unsupported(message, "unpacking owners, devices and attributes needs root or a user namespace")
     return InvalidInput(message)
-
-
-def _umask() -> int:
-    """The process's umask, read without changing it as os.umask would; all bits when /proc does not say."""
-    try:
-        with open("/proc/self/status", "rb") as status:
-            for line in status:
-                if line.startswith(b"Umask:"):
-                    return int(line.split()[1], 8)
-    except (OSError, ValueError):
-        pass
-    return 0o777

@@ -41,6 +41,11 @@ class Overlay:
         finally:
             unmount(home / "rootfs")
 
+    def upper(self, key: str) -> Path:
+        """Where the snapshot keeps what was written to it: to be written to directly while it is not mounted, by who knows
+        that nothing there has to be merged with the layers below or to hide a directory of theirs."""
+        return self._places.path(key) / "upper"
+
     def seal(self, key: str) -> str:
         strip_overlay_marks(os.fspath(self._places.path(key) / "upper"))
         return self._places.seal(key, "upper")

@@ -10,7 +10,7 @@ from typing import Any
 from builder.context import Source
 from builder.ops.copy import CopyOp
 from builder.ops.placement import Placement
-from builder.stages import BaseImage, Output, Stage, Workspace
+from builder.stages import BaseImage, Ground, Output, Stage, Workspace
 from core.errors import Integrity, InvalidInput
 from core.value import Value
 
@@ -36,17 +36,18 @@ class AddOp(Value):
     def origins(self) -> tuple[Stage | BaseImage, ...]:
         return ()
 
-    def perform(self, work: Workspace, root: Path, output: Output) -> None:
+    def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
         copy = self.copy
-        with copy.sources_of(work) as (context, sources), copy.placement(work, root, len(sources)) as place:
-            copy.write_inline(place)
-            copier = copy.copier(place)
-            try:
+        with copy.sources_of(work) as (context, sources):
+            if not (self.unpack and any(not source.is_directory and _is_archive(source.path) for source in sources)):
+                copy.transfer(work, ground, context, sources)
+                return
+            with ground.mounted() as root, copy.placement(work, root, len(sources)) as place:
+                copy.write_inline(place)
+                copier = copy.copier(place)
                 for source in sources:
-                    if not (self.unpack and not source.is_directory and _unpack(source, place)):
+                    if source.is_directory or not _unpack(source, place):
                         copy.copy_one(context, source, place, copier)
-            finally:
-                copier.close()
 
 
 def _unpack(source: Source, place: Placement) -> bool:

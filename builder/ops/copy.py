@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from builder.context import Context, Source
 from builder.dockerfile.ignore import Ignore
+from builder.ops.direct import carry_out, copy_file, prepare
 from builder.ops.modes import parse_mode
 from builder.ops.placement import Placement
 from builder.ops.transfer import Copier
-from builder.stages import BaseImage, Output, Stage, Workspace
+from builder.stages import BaseImage, Ground, Output, Stage, Workspace
 from core.errors import InvalidInput
 from core.value import Value
 
@@ -59,15 +60,23 @@ class CopyOp(Value):
     def origins(self) -> tuple[Stage | BaseImage, ...]:
         return (self.origin,) if self.origin else ()
 
-    def perform(self, work: Workspace, root: Path, output: Output) -> None:
-        with self.sources_of(work) as (context, sources), self.placement(work, root, len(sources)) as place:
+    def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
+        with self.sources_of(work) as (context, sources):
+            self.transfer(work, ground, context, sources)
+
+    def transfer(self, work: Workspace, ground: Ground, context: Context, sources: Sequence[Source]) -> None:
+        """Copy `sources`: into the mounted tree only what has to do with what is there already, the rest beside it."""
+        exclude = Ignore.of(self.exclude)
+        with ground.mounted() as root, self.placement(work, root, len(sources)) as place:
             self.write_inline(place)
             copier = self.copier(place)
-            try:
+            errands = prepare(context, sources, exclude, place) if ground.upper() else None
+            if errands is None:
                 for source in sources:
                     self.copy_one(context, source, place, copier)
-            finally:
-                copier.close()
+        upper = ground.upper()
+        if errands and upper:
+            carry_out(errands, upper, copier)
 
     @contextlib.contextmanager
     def sources_of(self, work: Workspace) -> Iterator[tuple[Context, list[Source]]]:
@@ -115,16 +124,11 @@ class CopyOp(Value):
                 raise
             copier.contents(fd, target, context.skip(source, Ignore.of(self.exclude)))
             return
-        path = os.fspath(source.path)
-        fd = os.open(os.path.dirname(path), _DIRECTORY)
+        target, name = place.open_for_file(source.base)
         try:
-            target, name = place.open_for_file(source.base)
-            try:
-                copier.file(fd, target, os.path.basename(path), name)
-            finally:
-                os.close(target)
+            copy_file(source, target, name, copier)
         finally:
-            os.close(fd)
+            os.close(target)
 
     def write_inline(self, place: Placement) -> None:
         """The files that stand in the Dockerfile."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from builder.stages import BaseImage, Output, Stage, Workspace
+from builder.stages import BaseImage, Ground, Output, Stage, Workspace
 from core.errors import LamellaError
 from core.value import Value
 
@@ -39,15 +38,12 @@ class RunOp(Value):
     def origins(self) -> tuple[Stage | BaseImage, ...]:
         return ()
 
-    def perform(self, work: Workspace, root: Path, output: Output) -> None:
+    def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
         from runtime.step import Step
 
-        code = work.sandbox(
-            root,
-            Step(
-                self.argv, (*self.hidden, *self.env), self.cwd, self.user, self.network, add_hosts=self.add_hosts
-            ),
-            output,
-        )  # fmt: skip
+        env = (*self.hidden, *self.env)
+        step = Step(self.argv, env, self.cwd, self.user, self.network, add_hosts=self.add_hosts)
+        with ground.mounted() as root:
+            code = work.sandbox(root, step, output)
         if code:
             raise CommandFailed(self.argv, code)

@@ -8,37 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 
 from builder.ops.contents import copy_data, copy_xattrs
+from builder.ops.crew import Crew
 from builder.ops.modes import ModeChange
+from builder.ops.survey import Skip
 from core.errors import InvalidInput
-
-Skip = Callable[[str, bool], bool]
-"""Whether the entry at this path below the source directory (and whether it is a directory) is left out."""
+from core.files import umask
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL = 0o7000
-
-
-class _Level:
-    """A directory on the way down: both descriptors, what is left to do in it, its path, and what it is to become."""
-
-    __slots__ = ("entries", "path", "source", "status", "target")
-
-    def __init__(self, source: int, target: int, path: str, status: os.stat_result | None) -> None:
-        self.source = source
-        self.target = target
-        self.path = path
-        self.status = status
-        self.entries = os.scandir(source)
-
-    def close(self) -> None:
-        self.entries.close()
-        os.close(self.source)
-        os.close(self.target)
 
 
 class Copier:
@@ -50,70 +30,29 @@ class Copier:
         self._owner = owner
         self._keep_owners = keep_owners and owner is None
         self._mode = mode
-        self._linked: dict[tuple[int, int], tuple[int, str]] = {}
-
-    def close(self) -> None:
-        """Let go of the directories that hard links were remembered in."""
-        for fd, _ in self._linked.values():
-            os.close(fd)
-        self._linked.clear()
+        self._linked: dict[tuple[int, int], str] = {}
+        self._unsure = _SPECIAL | umask()
+        self.shared = False
+        self.left = False
 
     def contents(self, source: int, target: int, skip: Skip | None = None) -> None:
-        """Copy all that is in the directory `source` into the directory `target`, which keeps its own metadata.
-
-        Takes both descriptors. Raises InvalidInput where a file and a directory collide.
+        """Copy all that is in the directory `source` into the directory `target`, which keeps its own metadata, but for its
+        time. Takes both descriptors. Raises InvalidInput where a file and a directory collide.
         """
-        stack = [_Level(source, target, "", None)]
         try:
-            while stack:
-                below = self._fill(stack[-1], skip)
-                if below:
-                    stack.append(below)
-                else:
-                    self._finish(stack[-1])
-                    stack.pop().close()
+            Crew(self, source, target, skip).run()
         finally:
-            for level in stack:
-                level.close()
-
-    def _fill(self, level: _Level, skip: Skip | None) -> _Level | None:
-        """Copy what is left in `level` up to its next subdirectory, which is made and returned."""
-        source, target = level.source, level.target
-        copy = self._regular
-        for entry in level.entries:
-            name = entry.name
-            directory = entry.is_dir(follow_symlinks=False)
-            if skip and skip(level.path + name, directory):
-                continue
-            if directory:
-                return self._enter(level, name)
-            if entry.is_symlink():
-                self._link(source, target, name, name)
-            elif entry.is_file(follow_symlinks=False):
-                copy(source, target, name, name)
-            else:
-                self._special(source, target, name, name)
-        return None
-
-    def _enter(self, level: _Level, name: str) -> _Level:
-        try:
-            os.mkdir(name, 0o700, dir_fd=level.target)
-        except FileExistsError:
-            if not stat.S_ISDIR(os.lstat(name, dir_fd=level.target).st_mode):
-                raise InvalidInput(
-                    f"cannot copy the directory {level.path}{name} over a file", "remove the file before the COPY"
-                ) from None
-        source = os.open(name, _DIRECTORY, dir_fd=level.source)
-        try:
-            target = os.open(name, _DIRECTORY, dir_fd=level.target)
-        except BaseException:
             os.close(source)
-            raise
-        return _Level(source, target, f"{level.path}{name}/", os.fstat(source))
+            os.close(target)
 
-    def _finish(self, level: _Level) -> None:
-        if level.status:
-            self._dress(level.source, level.target, level.status, directory=True)
+    def entry(self, entry: os.DirEntry[str], source: int, target: int) -> None:
+        """Copy an entry of the directory `source`, which is no directory, to the same name in `target`."""
+        if entry.is_symlink():
+            self._link(source, target, entry.name)
+        elif entry.is_file(follow_symlinks=False):
+            self._regular(source, target, entry.name, entry.name)
+        else:
+            self._special(source, target, entry.name, entry.name)
 
     def file(self, source: int, target: int, name: str, new: str) -> None:
         """Copy the entry `name`, which is no directory and no link, of the directory `source` to `new` in `target`."""
@@ -129,12 +68,12 @@ class Copier:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return self._special(source, target, name, new)
-            if status.st_nlink > 1 and self._join(status, target, new):
+            if status.st_nlink > 1 and self._is_made(status, target, new):
                 return None
             out = self._create(target, new, status)
             try:
                 copy_data(fd, out, status)
-                self._dress(fd, out, status)
+                self.dress(fd, out, status)
             finally:
                 os.close(out)
         finally:
@@ -148,7 +87,7 @@ class Copier:
             _clear(target, new)
             return os.open(new, _CREATE, mode, dir_fd=target)
 
-    def _dress(self, source: int, out: int, status: os.stat_result, *, directory: bool = False) -> None:
+    def dress(self, source: int, out: int, status: os.stat_result, *, directory: bool = False) -> None:
         """Give `out` the owner, mode, xattrs and times that it is to have; owner first, for chown drops setuid."""
         owner = self._owner or ((status.st_uid, status.st_gid) if self._keep_owners else None)
         if owner and (directory or owner != (0, 0)):
@@ -157,36 +96,44 @@ class Copier:
             os.fchown(out, 0, 0)
         if self._mode:
             os.fchmod(out, self._mode.of(status.st_mode, directory=directory))
-        elif directory or status.st_mode & _SPECIAL:
+        elif directory or status.st_mode & self._unsure:
             os.fchmod(out, stat.S_IMODE(status.st_mode))
         names = os.listxattr(source)
         if names:
             copy_xattrs(source, out, names)
         os.utime(out, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
+    def _is_made(self, status: os.stat_result, target: int, new: str) -> bool:
+        """Whether nothing is left to do for a file of several names."""
+        if self.shared:
+            self.left = True
+            return True
+        return self._join(status, target, new)
+
     def _join(self, status: os.stat_result, target: int, new: str) -> bool:
         """Make `new` another name of a file that this copy has already made, if it has."""
         key = (status.st_dev, status.st_ino)
         first = self._linked.get(key)
         if first is None:
-            self._linked[key] = (os.dup(target), new)
+            # Its path, for there may be more such files than descriptors.
+            self._linked[key] = f"{os.readlink(f'/proc/self/fd/{target}')}/{new}"
             return False
         try:
-            os.link(first[1], new, src_dir_fd=first[0], dst_dir_fd=target, follow_symlinks=False)
+            os.link(first, new, dst_dir_fd=target, follow_symlinks=False)
         except FileExistsError:
             _clear(target, new)
-            os.link(first[1], new, src_dir_fd=first[0], dst_dir_fd=target, follow_symlinks=False)
+            os.link(first, new, dst_dir_fd=target, follow_symlinks=False)
         return True
 
-    def _link(self, source: int, target: int, name: str, new: str) -> None:
+    def _link(self, source: int, target: int, name: str) -> None:
         status = os.lstat(name, dir_fd=source)
         text = os.readlink(name, dir_fd=source)
         try:
-            os.symlink(text, new, dir_fd=target)
+            os.symlink(text, name, dir_fd=target)
         except FileExistsError:
-            _clear(target, new)
-            os.symlink(text, new, dir_fd=target)
-        self._dress_name(target, new, status)
+            _clear(target, name)
+            os.symlink(text, name, dir_fd=target)
+        self._dress_name(target, name, status)
 
     def _special(self, source: int, target: int, name: str, new: str) -> None:
         """A device or fifo as it is; a socket becomes an empty file, as BuildKit has it."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from builder.ops.placement import Placement
-from builder.stages import BaseImage, Output, Stage, Workspace
+from builder.stages import BaseImage, Ground, Output, Stage, Workspace
 from core.value import Value
 
 
@@ -24,12 +23,13 @@ class WorkdirOp(Value):
     def origins(self) -> tuple[Stage | BaseImage, ...]:
         return ()
 
-    def perform(self, work: Workspace, root: Path, output: Output) -> None:
+    def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
         from runtime.user import lookup
 
-        owner = None
-        if self.user and not os.path.isdir(Placement(root, self.path, True, 0).host_path()):
-            found = lookup(root, self.user)
-            owner = (found.uid, found.gid)
-        with Placement(root, self.path, True, work.instant, owner) as place:
-            os.close(place.open_directory())
+        with ground.mounted() as root:
+            owner = None
+            if self.user and not os.path.isdir(Placement(root, self.path, True, 0).host_path()):
+                found = lookup(root, self.user)
+                owner = (found.uid, found.gid)
+            with Placement(root, self.path, True, work.instant, owner) as place:
+                os.close(place.open_directory())
