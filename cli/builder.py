@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,12 +76,16 @@ def prune(
         _say(prune_cache(store, everything=everything, before=before, keep=bytes_, dry_run=dry_run), dry_run)
 
 
+def say_cache(entries: Sequence[Entry], title: str | None = None) -> None:
+    """What went, in Docker's words; nothing where nothing did."""
+    if entries:
+        click.echo((title or "Deleted build cache objects:") + "\n" + "".join(f"{entry.key}\n" for entry in entries))
+
+
 def _say(pruned: Pruned, dry_run: bool) -> None:
     from core.units import human_size
 
-    if pruned.entries:
-        click.echo("Build cache objects that would be deleted:" if dry_run else "Deleted build cache objects:")
-        click.echo("".join(f"{entry.key}\n" for entry in pruned.entries))
+    say_cache(pruned.entries, "Build cache objects that would be deleted:" if dry_run else None)
     click.echo(f"Total {'reclaimable' if dry_run else 'reclaimed'} space: {human_size(pruned.reclaimed, digits=4)}")
 
 

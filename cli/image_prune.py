@@ -131,6 +131,11 @@ def _json(data: dict[str, Any]) -> None:
 
 def confirmed(warning: str) -> bool:
     """Ask on stderr and read the answer from stdin; whatever is not yes is no."""
-    sys.stderr.write(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ")
+    return answered_yes(f"WARNING! {warning}\n")
+
+
+def answered_yes(text: str) -> bool:
+    """The same, with all of the text given."""
+    sys.stderr.write(f"{text}Are you sure you want to continue? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -7,7 +7,9 @@ import click
 from cli.main import COMMANDS, LazyGroup
 
 TABLE = {
+    "df": ("cli.system_df:df", "Show what takes up the disk"),
     "info": COMMANDS["info"],
+    "prune": ("cli.system_prune:prune", "Remove containers, images and build cache that nobody needs"),
 }
 
 
@@ -17,5 +19,6 @@ def system() -> None:
 
     \b
     Examples:
-      lamella system info
+      lamella system df
+      lamella system prune
     """

@@ -1,0 +1,86 @@
+"""`lamella system prune`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+    from images.filters import Filters
+
+FILTERS = frozenset({"until", "label", "label!"})
+
+
+@click.command(short_help="Remove containers, images and build cache that nobody needs")
+@click.option("-a", "--all", "everything", is_flag=True, help="All images that no container uses, and all build cache.")
+@click.option("--volumes", is_flag=True, help="Also volumes that no container uses.")
+@click.option(
+    "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]."
+)
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def prune(settings: Settings, everything: bool, volumes: bool, filters: tuple[str, ...], force: bool) -> None:
+    """Remove the containers that do not run, then the dangling images, then the build cache that no image uses, and whatever
+    killed commands left behind. With -a all images that no container uses and all build cache.
+
+    \b
+    Examples:
+      lamella system prune
+      lamella system prune -af --filter until=24h
+    """
+    from cli.image_prune import answered_yes
+    from images.filters import Filters
+
+    wanted = Filters.parse(filters, FILTERS)
+    if volumes and wanted.get("until"):
+        raise InvalidInput('the "until" filter is not supported with "--volumes"', "give only one of them")
+    with_cache = not (wanted.get("label") or wanted.get("label!"))  # cache has no labels
+    if not force and not answered_yes(_warning(everything, with_cache, filters)):
+        return
+    if volumes:
+        sys.stderr.write("there are no named volumes yet: --volumes changes nothing\n")
+    _prune(settings, everything, filters, wanted, with_cache)
+
+
+def _warning(everything: bool, with_cache: bool, filters: tuple[str, ...]) -> str:
+    from cli.image_prune import REMOVED
+
+    going = ["all stopped containers", REMOVED[everything]]
+    if with_cache:
+        going.append("all build cache" if everything else "all dangling build cache")
+    text = "WARNING! This will remove:\n" + "".join(f"  - {what}\n" for what in going)
+    if filters:
+        text += "\n  Items to be pruned will be filtered with:\n" + "".join(f"  - {one}\n" for one in filters)
+    return text + "\n"
+
+
+def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wanted: Filters, with_cache: bool) -> None:
+    from cli.builder import mention_cache, say_cache
+    from cli.container_prune import deleted_text, prune_containers
+    from cli.image_prune import say_deleted, say_total
+    from cli.prune_filters import prune_filter
+    from cli.wiring import open_store
+    from images.prune import prune as prune_images
+    from store.cache import prune as prune_cache
+    from store.collect import collect
+
+    with open_store(settings) as store:
+        removed: list[str] = []
+        reclaimed = 0
+        if any(True for _ in store.holds.all()):
+            removed, reclaimed = prune_containers(settings, prune_filter(filters))
+        click.echo(deleted_text(removed), nl=False)
+        images = prune_images(store, wanted, all_unused=everything)
+        say_deleted(images.events)
+        reclaimed += images.reclaimed
+        if with_cache:
+            cache = prune_cache(store, everything=everything, before=wanted.until())
+            say_cache(cache.entries)
+            reclaimed += cache.reclaimed
+        say_total(reclaimed + collect(store, full=True).bytes)
+        mention_cache(store)
