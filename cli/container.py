@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 import click
@@ -89,31 +88,18 @@ def prune(settings: Settings, force: bool, filters: tuple[str, ...]) -> None:
     Example:
       lamella container prune -f --filter until=24h
     """
-    from cli.containers import Workshop
+    from cli.container_prune import deleted_text, prune_containers
+    from cli.image_prune import say_total
     from cli.prune_filters import prune_filter
-    from core.errors import LamellaError
-    from core.units import human_size
-    from runtime.size import written
 
     accept = prune_filter(filters)
     if not force:
         click.echo("WARNING! This will remove all stopped containers.")
         if not click.confirm("Are you sure you want to continue?"):
             return
-    removed, freed = [], 0
-    with Workshop(settings) as shop:
-        shop.sweep()
-        for found in shop.containers.all():
-            if shop.containers.status(found).running or not accept(found):
-                continue
-            size = written(shop.containers, found)
-            with contextlib.suppress(LamellaError):  # started, or removed, meanwhile
-                shop.containers.remove(found)
-                removed.append(found.id)
-                freed += size
-    if removed:
-        click.echo("Deleted Containers:\n" + "\n".join(removed) + "\n")
-    click.echo(f"Total reclaimed space: {human_size(freed)}")
+    removed, freed = prune_containers(settings, accept)
+    click.echo(deleted_text(removed), nl=False)
+    say_total(freed)
 
 
 @click.command(hidden=True)
