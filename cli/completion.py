@@ -48,7 +48,11 @@ def complete_containers(ctx: click.Context, parameter: click.Parameter, incomple
 
 def complete_running(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of running containers that begin like `incomplete`."""
-    return _complete(ctx, incomplete, lambda store, _: (hold.name for hold in store.holds.all() if hold.running))
+    return _complete(
+        ctx,
+        incomplete,
+        lambda store, _: (hold.name for hold in store.holds.all() if hold.running and hold.kind == "container"),
+    )
 
 
 def complete_objects(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

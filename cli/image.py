@@ -14,14 +14,16 @@ TABLE = {
     "inspect": ("cli.inspect:image_inspect", "Show everything about images"),
     "load": COMMANDS["load"],
     "ls": COMMANDS["images"],
+    "mount": ("cli.image_mount:mount", "Show images in the file system, or list those that are shown"),
     "prune": ("cli.image_prune:prune", "Remove images that nobody needs"),
     "pull": COMMANDS["pull"],
     "push": COMMANDS["push"],
     "rm": COMMANDS["rmi"],
     "save": COMMANDS["save"],
     "tag": COMMANDS["tag"],
+    "unmount": ("cli.image_mount:unmount", "End what `image mount` shows"),
 }
-HIDDEN = {"list": TABLE["ls"], "remove": TABLE["rm"]}
+HIDDEN = {"list": TABLE["ls"], "remove": TABLE["rm"], "umount": TABLE["unmount"]}
 
 
 @click.group(cls=LazyGroup, table=TABLE, hidden=HIDDEN, short_help="Manage images")

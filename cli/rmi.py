@@ -73,11 +73,14 @@ def _patiently(settings: Settings, work: Callable[[], list[Event]]) -> list[Even
 
 
 def sweep_containers(settings: Settings) -> None:
-    """Let go of what killed containers still hold."""
+    """Let go of what killed containers, and mounts that are gone, still hold."""
     from cli.containers import Workshop
+    from cli.image_mount import open_mounts
 
     with Workshop(settings) as shop:
         shop.sweep()
+    with open_mounts(settings) as (_, mounts):
+        mounts.sweep()
 
 
 def _say(events: list[Event]) -> None:

@@ -64,6 +64,7 @@ def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wante
     from cli.container_prune import deleted_text, prune_containers
     from cli.image_prune import say_deleted, say_total
     from cli.prune_filters import prune_filter
+    from cli.rmi import sweep_containers
     from cli.wiring import open_store
     from images.prune import prune as prune_images
     from store.cache import prune as prune_cache
@@ -74,6 +75,7 @@ def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wante
         reclaimed = 0
         if any(True for _ in store.holds.all()):
             removed, reclaimed = prune_containers(settings, prune_filter(filters))
+            sweep_containers(settings)
         click.echo(deleted_text(removed), nl=False)
         images = prune_images(store, wanted, all_unused=everything)
         say_deleted(images.events)

@@ -119,6 +119,8 @@ def _who(hold: Hold) -> str:
 
 
 def _remove_hint(hold: Hold) -> str:
+    if hold.kind == "mount":
+        return f"unmount it first: lamella image unmount {hold.name or hold.id[:12]}"
     if hold.kind != "container":
         return f"wait until {hold.kind} {hold.name or hold.id[:12]} is done"
     name = hold.name or hold.id[:12]

@@ -20,12 +20,12 @@ class Arrival:
     """An unpacked tar, named by nobody yet. Ends with `keep` or `discard`; as a context manager it is discarded unless kept."""
 
     def __init__(
-        self, store: Store, claim: Claim, applied: Applied, digests: dict[bytes, bytes],
+        self, store: Store, claim: Claim, applied: Applied, contents: dict[bytes, bytes | int],
         kept: Callable[[Layer, Claim], object],
     ) -> None:  # fmt: skip
         self._store = store
         self._claim: Claim | None = claim
-        self._digests = digests
+        self._contents = contents
         self._kept = kept
         self.path = claim.home / "diff"
         self.diff_id: DiffID = applied.diff_id
@@ -75,7 +75,7 @@ class Arrival:
         from layer.listing import write_listing
 
         with self._store.blobs.writer() as writer:
-            write_listing(self.path, writer.write, self._digests)
+            write_listing(self.path, writer.write, self._contents)
             return writer.commit().digest
 
     def discard(self) -> None:

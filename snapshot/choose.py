@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.files import write_file
 from core.removal import remove
 from snapshot.overlay import Overlay
-from snapshot.protocol import Snapshotter
 from store.temporary import Temporaries
+
+if TYPE_CHECKING:
+    from snapshot.copying import Copying
 
 _ANSWERS = ("overlay", "overlay-userxattr", "copying")
 
 
-def choose(root: Path) -> Snapshotter:
+def choose(root: Path) -> Overlay | Copying:
     """The fastest snapshotter that really works below the existing store `root`.
 
     The answer is kept in `<root>/snapshotter` for as long as kernel, file system and user stay the same.

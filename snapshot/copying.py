@@ -54,3 +54,13 @@ class Copying:
 
     def keys(self) -> list[str]:
         return self._places.keys()
+
+    def view(self, key: str, parents: Sequence[str], target: Path) -> Path:
+        self.prepare(key, parents)
+        return self._places.path(key) / "rootfs"
+
+    def viewed(self, key: str, target: Path) -> Path | None:
+        return self._places.path(key) / "rootfs" if key in self.keys() else None
+
+    def unview(self, key: str, target: Path) -> None:
+        self.remove(key)

@@ -22,6 +22,7 @@ from store.temporary import Claim
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layer.listing import Place
     from snapshot.arrival import Arrival
 
 MAX_UNPACKED = 64  # each keeps a descriptor open until it is entered
@@ -111,12 +112,12 @@ class Layers:
             try:
                 target = claim.home / "diff"
                 target.mkdir(0o755)
-                digests: dict[bytes, bytes] = {}
-                applied = apply_layer(stream, target, digests=digests if listed else None, algorithm=algorithm)
+                contents: dict[bytes, bytes | int] = {}
+                applied = apply_layer(stream, target, contents=contents if listed else None, algorithm=algorithm)
             except BaseException:
                 claim.settle(keep=False)
                 raise
-        return Arrival(self._store, claim, applied, digests, self._kept)
+        return Arrival(self._store, claim, applied, contents, self._kept)
 
     def _kept(self, layer: Layer, claim: Claim) -> None:
         with self._guard:
@@ -204,15 +205,28 @@ class Layers:
         path = self._store.layer_path(layer.directory)
         if not path.is_dir():
             raise LayerDamaged(layer, "the directory is missing")
-        if layer.listing:
-            self._verify_listing(layer, layer.listing, path)
-        self.write_tar(layer, lambda data: None)
+        if layer.listing is None:
+            self.write_tar(layer, lambda data: None)
+            return
+        from layer.comparison import Comparison
 
-    def _verify_listing(self, layer: Layer, listing: Digest, path: Path) -> None:
-        from layer.listing import verify
+        comparison = Comparison(path, self._verify_listing(layer, layer.listing, path))
+        self.write_tar(layer, comparison.write)
+        comparison.close()
+        _blame(layer, comparison.wrong)
+
+    def _verify_listing(self, layer: Layer, listing: Digest, path: Path) -> list[Place]:
+        """All but what is compared with the tar: that is returned."""
+        from layer.listing import places, verify
 
         with self._store.blobs.open(listing) as file:
-            wrong = verify(path, file.lines())
-        if wrong:
-            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise LayerDamaged(layer, f"{wrong[0]}{more}")
+            placed = places(file.lines())
+        with self._store.blobs.open(listing) as file:
+            _blame(layer, verify(path, file.lines(), placed))
+        return placed
+
+
+def _blame(layer: Layer, wrong: list[str]) -> None:
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise LayerDamaged(layer, f"{wrong[0]}{more}")

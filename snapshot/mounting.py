@@ -18,7 +18,8 @@ class TooManyLayers(Unsupported):
 
     def __init__(self, count: int, limit: str = f" ({MAX_LAYERS})") -> None:
         super().__init__(
-            f"{count} layers are more than overlayfs can stack{limit}", "use fewer instructions, or squash the base image"
+            f"{count} layers are more than overlayfs can stack{limit}",
+            "use fewer instructions, or squash the base image",
         )
 
 
@@ -51,13 +52,17 @@ def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: b
 
 
 def mount_view(layers: Path, lower: Sequence[str], target: Path, *, userxattr: bool) -> None:
-    """Mount `lower`, two names or more, read-only on `target`; setuid programs and devices do not work in it. Raises
-    Unavailable where the kernel refuses."""
+    """Mount `lower` (bottom first) read-only on the empty directory `target`; setuid programs and devices do not work in
+    it. Raises Unavailable where the kernel refuses."""
     from core import syscalls
 
     flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
-    where = os.path.relpath(target, os.path.realpath(layers))
-    _in_layers(layers, target, lambda: _mount(lower, _common(userxattr), where, flags))
+    where = os.path.relpath(os.path.realpath(target), os.path.realpath(layers))
+    if not lower:
+        syscalls.mount("none", target, "tmpfs", flags, "mode=0755")
+        return
+    several = lower if len(lower) > 1 else [where, *lower]  # of two at least is a stack
+    _in_layers(layers, target, lambda: _mount(several, _common(userxattr), where, flags))
 
 
 def _common(userxattr: bool) -> Options:

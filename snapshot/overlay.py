@@ -9,8 +9,8 @@ from pathlib import Path
 
 from core.removal import remove
 from snapshot.attributes import copy_attributes, strip_overlay_marks
-from snapshot.mounting import mount_overlay, unmount
-from snapshot.places import Places
+from snapshot.mounting import mount_overlay, mount_view, unmount
+from snapshot.places import Places, stack
 
 
 class Overlay:
@@ -62,3 +62,20 @@ class Overlay:
 
     def keys(self) -> list[str]:
         return self._places.keys()
+
+    def view(self, key: str, parents: Sequence[str], target: Path) -> Path:
+        target.mkdir(0o700, parents=True)
+        try:
+            mount_view(self._places.layers, stack(parents), target, userxattr=self._userxattr)
+        except BaseException:
+            target.rmdir()
+            raise
+        return target
+
+    def viewed(self, key: str, target: Path) -> Path | None:
+        return target if os.path.ismount(target) else None
+
+    def unview(self, key: str, target: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            unmount(target)
+            target.rmdir()  # which takes it out of the namespaces that have got a copy, too

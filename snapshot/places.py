@@ -17,8 +17,6 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.files import make_directories
 from core.removal import remove
 from snapshot.mounting import MAX_LAYERS, TooManyLayers
-from snapshot.thin import drop_unchanged
-from store.disk import disk_errors
 from store.temporary import Claim, Temporaries, lock_directory, short_name
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -59,6 +57,8 @@ class Places:
         for name in parents:
             if not (self.layers / name).is_dir():
                 raise NotFound(f"layer directory {name} is missing", "run `lamella fsck`, then pull or build again")
+        from store.disk import disk_errors
+
         with disk_errors(self.root):
             fd, home = self._temporary()
             try:
@@ -101,6 +101,9 @@ class Places:
         fd = self._locks.pop(key, None) or lock_directory(path)
         if fd is None:
             raise NotFound(f"no such snapshot: {key}")
+        from snapshot.thin import drop_unchanged
+        from store.disk import disk_errors
+
         with disk_errors(self.root):
             drop_unchanged(path / directory, [self.layers / name for name in self.parents(key)])
             claim = Claim(self.root, fd, path)

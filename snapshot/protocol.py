@@ -48,3 +48,20 @@ class Snapshotter(Protocol):
 
     def keys(self) -> list[str]:
         """All snapshots, sorted."""
+
+
+class Viewer(Protocol):
+    """Shows a stack of layers to the whole mount namespace, for longer than a process lives; every Snapshotter is one.
+
+    The caller sees to it that a hold with `key` as its ID keeps the layers, and that `key` is viewed once at a time.
+    """
+
+    def view(self, key: str, parents: Sequence[str], target: Path) -> Path:
+        """Show the layer directories `parents` (bottom first), read-only where that can be, at the missing path `target` or
+        elsewhere; returns where. It goes with `unview`, and a mount with the machine's end."""
+
+    def viewed(self, key: str, target: Path) -> Path | None:
+        """Where `view` shows `key` right now."""
+
+    def unview(self, key: str, target: Path) -> None:
+        """End it; what still reads there keeps it alive, unseen. Harmless to repeat."""
