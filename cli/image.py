@@ -9,6 +9,7 @@ from cli.main import COMMANDS, LazyGroup
 TABLE = {
     "build": COMMANDS["build"],
     "df": ("cli.system_df:df", "Show what takes up the disk"),
+    "cp": ("cli.image_cp:cp", "Copy an image between the store, registries, layouts and archives"),
     "history": COMMANDS["history"],
     "import": COMMANDS["import"],
     "inspect": ("cli.inspect:image_inspect", "Show everything about images"),

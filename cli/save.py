@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +14,8 @@ from core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from cli.settings import Settings
+    from images.save import Chosen
+    from store.store import Store
 
 FORMATS = ("docker-archive", "oci-archive", "oci-dir")
 
@@ -48,8 +52,6 @@ def save(
     from images.save import choose, save
 
     wanted = Platform.parse(platform) if platform else None
-    if form != "docker-archive":
-        raise InvalidInput("later")
     if output is None and (form == "oci-dir" or sys.stdout.isatty()):
         raise InvalidInput("cowardly refusing to save to a terminal", "use the -o flag or redirect")
     with open_store(settings) as store, store.leases.take("save") as lease:
@@ -57,5 +59,27 @@ def save(
             chosen = choose(store, images, wanted)
             for one in chosen:
                 lease.hold_image(one.image.id)
+        if form != "docker-archive":
+            _copy(settings, store, chosen, output, form, quiet)
+            return
         with sink(output, sync=settings.sync) as write, watched(quiet) as progress:
             save(store, open_layers(store), chosen, write, progress=progress)
+
+
+def _copy(
+    settings: Settings, store: Store, chosen: Sequence[Chosen], output: str | None, form: str, quiet: bool
+) -> None:
+    """The forms that podman has besides: the image's own manifest and its layers as they came."""
+    from cli.transfer import watched
+    from cli.transports import Place, Wired, destination
+    from cli.wiring import open_client, open_layers
+    from images.copy import copy
+    from images.store_endpoints import StoreSource
+
+    if len(chosen) > 1 or len(chosen[0].names) > 1:
+        raise InvalidInput(f"{form} takes one image under one name", "save several as docker-archive, or one by one")
+    name = str(chosen[0].names[0]) if chosen[0].names else ""
+    place = Place("oci" if form == "oci-dir" else form, name, Path(output) if output else None, output or "-")
+    wired = Wired(store, open_layers(store), open_client(settings), settings.sync)
+    with destination(place, wired, place) as goal, watched(quiet) as progress:
+        copy(StoreSource(store, wired.layers, chosen[0].image), goal, progress=progress)

@@ -111,7 +111,7 @@ class Loading:
             here = {one.config.id for one in found}
             for candidate, (manifest, target) in zip(found, kept, strict=True):
                 events += self._publish(candidate, manifest, target, here)
-        return events
+        return list(dict.fromkeys(events))
 
     def _receive(self, candidate: Candidate) -> None:
         blobs = candidate.manifest.layers if candidate.manifest else ()

@@ -90,6 +90,10 @@ class Client:
             image, reference, target, store, layers, self.progress, patience.cancel, self.settings.parallel, compression
         ).run()
 
+    def repository(self, reference: Reference) -> Repository:
+        """The repository of `reference` at its own registry, for who speaks the protocol himself (`image cp`)."""
+        return self._remote(reference.registry, self._patience()).repository(reference.path)
+
     def tags(self, reference: Reference) -> list[str]:
         """Every tag of the repository, as the registry orders them."""
         from registry.client.listing import tags
