@@ -59,6 +59,7 @@ def foresee(store: Store, filters: Filters, *, all_unused: bool = False) -> Fore
             every = list(names_of(store, list(store.images.all())))
             leftovers = doomed.since(())
             _rehearse(store, choice, doomed)
+            _explain_the_rest(store, [(image, names) for image, names in every if not doomed.knows(image.id)], doomed)
             raise _Undo
     except _Undo:
         pass
@@ -67,9 +68,7 @@ def foresee(store: Store, filters: Filters, *, all_unused: bool = False) -> Fore
 
 
 def _rehearse(store: Store, choice: Choice, doomed: _Doomed) -> None:
-    looked_at = set()
     for image in choice.candidates():
-        looked_at.add(image.id)
         spared = choice.spares(image)
         if spared:
             doomed.keep(image.id, spared)
@@ -82,11 +81,13 @@ def _rehearse(store: Store, choice: Choice, doomed: _Doomed) -> None:
                 doomed.delete(event, reason if event.text == image.id else "nothing else was built on it")
         if done.why_not:
             doomed.keep(image.id, done.why_not, untagged=untagged)
-    for image in store.images.all():
-        if image.id not in looked_at:
-            children = store.images.children(image.id)
-            built = f"{children[0].short} was built on it" if children else ""
-            doomed.keep(image.id, built if not store.tags.of_image(image.id) else "it has a name")
+
+
+def _explain_the_rest(store: Store, rest: list[tuple[Image, tuple[str, ...]]], doomed: _Doomed) -> None:
+    """Those that this prune does not look at: they have a name, or are parents of images that stay."""
+    for image, names in rest:
+        child = None if names else next(iter(store.images.children(image.id)), None)
+        doomed.keep(image.id, f"{child.short} was built on it" if child else "it has a name")
 
 
 class _Doomed:
@@ -97,6 +98,9 @@ class _Doomed:
         self._said: dict[str, tuple[Literal["delete", "untag", "keep"], str]] = {}
         self._paths: dict[str, list[Path]] = {}
         self._cached: dict[str, int] = {}
+
+    def knows(self, id: str) -> bool:
+        return id in self._said
 
     def keep(self, id: str, why: str, *, untagged: bool = False) -> None:
         self._said[id] = ("untag" if untagged else "keep", why)
