@@ -44,7 +44,7 @@ def prepare(context: Context, sources: Sequence[Source], exclude: Ignore, place:
             path = os.readlink(f"/proc/self/fd/{target}")[len(os.fspath(place.root)) :].lstrip("/")
             skip = context.skip(source, exclude) if source.is_directory else None
             errand = Errand(source, path, name, skip)
-            if any(one.target == path and one.name == name for one in found) or not _is_apart(errand, target):
+            if (name and any(one.name == name for one in found)) or not _is_apart(errand, target):
                 return None
             found.append(errand)
         finally:
