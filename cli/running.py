@@ -35,9 +35,8 @@ def run(settings: Settings, flags: dict[str, Any]) -> int:
 
 def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
     """The hot path: the keeper is on its way before the request is even read."""
-    from runtime.containers import give_up, place
     from runtime.foreground import Foreground
-    from runtime.probe import choose
+    from runtime.placing import give_up, place
     from runtime.state import state_directory
 
     if not os.path.exists(settings.root / "containers"):
@@ -45,7 +44,7 @@ def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
 
         open_store(settings).close()
     id, lock = place(settings.root)
-    keeper = Foreground(settings.root, state_directory(settings.root), choose, tty=flags["tty"])
+    keeper = Foreground(settings.root, state_directory(settings.root), tty=flags["tty"])
     try:
         from cli.containers import Workshop
         from cli.creating import create_container

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from core.errors import Conflict, InvalidInput, NotFound
 from core.locks import FileLock, is_locked
 from runtime.container import Container
+from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
 from runtime.status import Status, note_exited, read_status
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     ImageFinder = Callable[[], Image]  # called inside the catalog's transaction
 
-_DOOMED = "."  # what a directory's name begins with while it is being removed
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
@@ -31,39 +31,6 @@ class NoSuchContainer(NotFound):
 
     def __init__(self, text: str) -> None:
         super().__init__(f"No such container: {text}", "`lamella ps -a` lists what is here")
-
-
-def place(root: Path) -> tuple[str, FileLock]:
-    """A new ID with its directory in the store at `root`, locked: until it is let go nobody sweeps it away."""
-    while True:
-        id = os.urandom(32).hex()
-        directory = root / "containers" / id
-        directory.mkdir(0o700)
-        lock = FileLock(directory / "state")
-        with contextlib.suppress(FileNotFoundError):  # a sweeper was faster than the lock
-            lock.acquire()
-            return id, lock
-
-
-def give_up(root: Path, id: str, lock: FileLock) -> None:
-    """Undo `place`."""
-    _remove(root / "containers", id)
-    lock.release()
-
-
-def _remove(directory: Path, id: str) -> None:
-    # In one step: whoever waits for the lock must not find a directory to make a new lock file in.
-    doomed = directory / f"{_DOOMED}{id}"
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(directory / id, doomed)
-        _remove_doomed(doomed)
-
-
-def _remove_doomed(path: Path) -> None:
-    from core.removal import remove
-
-    with contextlib.suppress(FileNotFoundError):  # a sweeper helps
-        remove(path)
 
 
 class Containers:
@@ -237,7 +204,7 @@ class Containers:
             lock.release()
 
     def _discard(self, id: str) -> None:
-        _remove(self._root, id)
+        remove_place(self._root, id)
         self._forget(id)
 
     def _forget(self, id: str) -> None:
@@ -252,9 +219,9 @@ class Containers:
         """
         held = {hold.id: hold for hold in self.store.holds.all() if hold.kind == "container"}
         for id in set(os.listdir(self._root)) | set(held):
-            if id.startswith(_DOOMED):
+            if id.startswith(DOOMED):
                 if not is_locked(self._root / id / "state"):
-                    _remove_doomed(self._root / id)
+                    remove_doomed(self._root / id)
                 continue
             lock = FileLock(self._root / id / "state")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):

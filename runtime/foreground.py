@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.keeper import ENGINE_FAILED, Passing, fork_guarded, passing_signals
-from runtime.status import note_started
 from runtime.streams import spawn, wait
 
 if TYPE_CHECKING:
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
 class Foreground:
     """A keeper that waits for its container. It dies with this process, whatever happens.
 
-    To be made when the container's directory is locked (`containers.place`): the keeper inherits the lock. Then either
+    To be made when the container's directory is locked (`placing.place`): the keeper inherits the lock. Then either
     `run` or `abandon`.
     """
 
-    def __init__(self, root: Path, state: Path, choose: Callable[[Path], Engine], *, tty: bool) -> None:
+    def __init__(self, root: Path, state: Path, *, tty: bool) -> None:
         orders, self._orders = os.pipe()
         self._guard, self._told = fork_guarded(
-            lambda: _keep(orders, root, state, choose), (self._orders,), own_session=not tty
+            lambda: _keep(orders, root, state), (self._orders,), own_session=not tty
         )
         os.close(orders)
 
@@ -44,6 +43,8 @@ class Foreground:
             passing.to(self._guard)
             keeper = os.read(self._told, 32)
             if keeper:
+                from runtime.status import note_started
+
                 note_started(containers.directory(container), int(keeper))
             with contextlib.suppress(BrokenPipeError), os.fdopen(self._orders, "wb") as orders:
                 orders.write(container.encode())
@@ -58,9 +59,10 @@ class Foreground:
         wait(self._guard)
 
 
-def _keep(orders: int, root: Path, state: Path, choose: Callable[[Path], Engine]) -> int:
+def _keep(orders: int, root: Path, state: Path) -> int:
     from runtime.box import Box
     from runtime.container import Container
+    from runtime.probe import choose
     from snapshot.choose import choose as choose_snapshotter
 
     box = Box(state)

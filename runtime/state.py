@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from _blake2 import blake2b  # what hashlib offers as well, without loading OpenSSL first
 from pathlib import Path
 
 
@@ -12,7 +12,7 @@ def state_directory(root: Path) -> Path:
 
     Without root it is below `/run/user/<uid>`, and inside the store where the machine has no such directory.
     """
-    name = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:12]
+    name = blake2b(os.fsencode(os.path.abspath(root)), digest_size=6).hexdigest()
     path = _base(root) / name
     try:
         path.mkdir(0o700)
