@@ -18,7 +18,7 @@ from layer.overlayfs import META, OPAQUE, WHITEOUT, make_opaque
 from layer.pipeline import HashingReader, Readable
 from layer.reader import Archive, Entry
 from layer.tree import Place, parts
-from layer.unpack import Unpacker
+from layer.unpack import Content, Unpacker
 
 __all__ = ["Applied", "Limits", "apply_layer", "extract"]
 
@@ -36,19 +36,19 @@ def apply_layer(
     directory: Path,
     *,
     limits: Limits = DEFAULT,
-    digests: dict[bytes, bytes] | None = None,
+    contents: dict[bytes, Content] | None = None,
     algorithm: str = "sha256",
 ) -> Applied:
     """Unpack the uncompressed layer tar `stream` into the existing, empty `directory`, which becomes the layer's root.
 
     Whiteouts become character devices 0:0, opaque directories get overlayfs' attribute. The stream is read to its end,
-    so that the DiffID is that of all its bytes. `digests`, when given, is filled with path → sha256 of the regular
-    files, for `layer.listing`. `algorithm` is the DiffID's. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
+    so that the DiffID is that of all its bytes. `contents`, when given, is filled with path → sha256 of the regular
+    files, or place in the tar of the large ones, for `layer.listing`. `algorithm` is the DiffID's. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
     """
     source = HashingReader(stream, algorithm)
     archive = Archive(source, limits)
     try:
-        with _LayerUnpacker(archive, directory, fresh=True, digests=digests) as unpacker:
+        with _LayerUnpacker(archive, directory, fresh=True, contents=contents) as unpacker:
             os.chmod(unpacker.tree.root, 0o755)
             unpacker.run()
         archive.drain()

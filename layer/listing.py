@@ -2,6 +2,8 @@
 
 One JSON array a line, in the order of `layer.walk`: [path, type, mode, uid, gid, size, mtime in ns, what, xattrs].
 `what` is a file's sha256, a link's target, a device's "major:minor" or null. The root's path is empty, its time left out.
+Of a large file it is a number, where its content begins in the layer's tar: that is kept anyway, and named by a hash, so
+the two are compared byte by byte (`layer.comparison`), and unpacking does not hash what is hashed already.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from core.errors import Integrity
 from layer.overlayfs import OPAQUE_ATTRIBUTES, carried
 from layer.pipeline import PIECE
 from layer.reader import shown
+from layer.unpack import Content
 from layer.walk import walk
 
 MAX_DIFFERENCES = 100
@@ -28,18 +31,20 @@ _TYPES = {
 }  # fmt: skip
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 Row = list[Any]
+Place = tuple[int, int, bytes]
+"""Where a file's content begins in the layer's tar, its bytes, its path."""
 
 
 def write_listing(
-    directory: Path, write: Callable[[bytes], object], digests: Mapping[bytes, bytes] | None = None
+    directory: Path, write: Callable[[bytes], object], contents: Mapping[bytes, Content] | None = None
 ) -> int:
     """One line an entry of `directory` (path, type, mode, ids, size, mtime, content, xattrs), sorted; returns the count.
 
-    `digests` (from apply_layer) saves reading the files again. Raises OSError.
+    `contents` (from apply_layer) saves reading the files again. Raises OSError.
     """
     count = 0
     lines = []
-    for row in _rows(directory, digests or {}):
+    for row in _rows(directory, contents or {}):
         count += 1
         lines.append(json.dumps(row, separators=(",", ":")))
         if len(lines) == 1024:
@@ -50,30 +55,40 @@ def write_listing(
     return count
 
 
-def verify(directory: Path, listing: Iterable[bytes]) -> list[str]:
+def places(listing: Iterable[bytes]) -> list[Place]:
+    """The files of a listing whose content is to be compared with the layer's tar. Raises Integrity for damage."""
+    return [
+        (row[7], row[5], os.fsencode(row[0]))
+        for row in _parsed(listing)
+        if row[1] == "file" and isinstance(row[7], int) and isinstance(row[5], int)
+    ]
+
+
+def verify(directory: Path, listing: Iterable[bytes], placed: Iterable[Place] = ()) -> list[str]:
     """What differs between `directory` and the lines of its listing, one sentence each; empty when nothing does.
 
-    An open binary file is a fine `listing`. Reads every file; stops after 100 differences. Raises Integrity for a
-    listing that is damaged itself.
+    An open binary file is a fine `listing`. Reads every file whose content is not `placed`, which is for the caller to
+    compare; stops after 100 differences. Raises Integrity for a listing that is damaged itself.
     """
     found: list[str] = []
-    for there, listed in _beside(_rows(directory, {}), _parsed(listing)):
+    elsewhere = {path: begin for begin, _, path in placed}
+    for there, listed in _beside(_rows(directory, elsewhere), _parsed(listing)):
         found += _differences(there, listed)
         if len(found) >= MAX_DIFFERENCES:
             return [*found[:MAX_DIFFERENCES], "more differences are not shown"]
     return found
 
 
-def _rows(directory: Path, digests: Mapping[bytes, bytes]) -> Iterator[Row]:
+def _rows(directory: Path, contents: Mapping[bytes, Content]) -> Iterator[Row]:
     linked: dict[int, bytes] = {}
     for fd, name, path, entry in walk(directory):
         status = os.fstat(fd) if entry is None else os.stat(name, dir_fd=fd, follow_symlinks=False)
         form = stat.S_IFMT(status.st_mode)
         size = status.st_size if form in (stat.S_IFREG, stat.S_IFLNK) else 0
-        what: str | None = None
+        what: str | int | None = None
         xattrs: dict[str, str] = {}
         if form == stat.S_IFREG:
-            what, xattrs = _file(fd, name, status, linked, digests.get(path))
+            what, xattrs = _file(fd, name, status, linked, contents.get(path))
         elif form == stat.S_IFDIR:
             xattrs = _xattrs(fd)
         elif form == stat.S_IFLNK:
@@ -86,17 +101,19 @@ def _rows(directory: Path, digests: Mapping[bytes, bytes]) -> Iterator[Row]:
 
 
 def _file(
-    directory: int, name: bytes, status: os.stat_result, linked: dict[int, bytes], digest: bytes | None
-) -> tuple[str, dict[str, str]]:
-    if status.st_nlink > 1:
-        digest = linked.get(status.st_ino, digest)
+    directory: int, name: bytes, status: os.stat_result, linked: dict[int, bytes], content: Content | None
+) -> tuple[str | int, dict[str, str]]:
     fd = os.open(name, _OPEN, dir_fd=directory)
     try:
-        if digest is None:
-            digest = _hash(fd)
+        if isinstance(content, int):
+            return content, _xattrs(fd)
         if status.st_nlink > 1:
-            linked[status.st_ino] = digest
-        return digest.hex(), _xattrs(fd)
+            content = linked.get(status.st_ino, content)
+        if content is None:
+            content = _hash(fd)
+        if status.st_nlink > 1:
+            linked[status.st_ino] = content
+        return content.hex(), _xattrs(fd)
     finally:
         os.close(fd)
 

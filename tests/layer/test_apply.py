@@ -127,14 +127,14 @@ def test_a_diff_id_may_be_of_another_algorithm(root: Path, tar: Tar) -> None:
     assert apply_layer(io.BytesIO(archive), root, algorithm="sha512").diff_id == DiffID.of(archive, "sha512")
 
 
-def test_digests_are_those_of_the_files(root: Path, tar: Tar) -> None:
+def test_contents_are_told_by_digest_or_place(root: Path, tar: Tar) -> None:
     big = os.urandom(3_000_000)
-    digests: dict[bytes, bytes] = {}
+    contents: dict[bytes, bytes | int] = {}
     archive = tar({"name": "./a/big", "data": big}, {"name": "a/s", "data": b"1"}, {"name": "a/s", "data": b"2"},
                   {"name": "link", "type": "link", "linkname": "a"}, {"name": "link/t"},
                   {"name": "x"}, {"name": "x", "type": "hardlink", "linkname": "a/s"})  # fmt: skip
-    apply_layer(io.BytesIO(archive), root, digests=digests)
-    assert digests == {b"a/big": sha256(big).digest(), b"a/s": sha256(b"2").digest(), b"a/t": sha256(b"").digest()}
+    apply_layer(io.BytesIO(archive), root, contents=contents)
+    assert contents == {b"a/big": archive.index(big), b"a/s": sha256(b"2").digest(), b"a/t": sha256(b"").digest()}
 
 
 def test_a_stream_may_come_in_any_pieces(root: Path, tar: Tar) -> None:

@@ -239,6 +239,23 @@ class TestVerify:
         layers.verify(sealed(store, layers, "one", "x"))
         layers.verify(foreign(store, layers, a_tar()))
 
+    def test_a_flipped_byte_in_a_large_file_is_found_beside_the_kept_blob(self, store: Store, layers: Layers) -> None:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            info = tarfile.TarInfo("large")
+            info.size = 3 << 20
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+        layer = foreign(store, layers, out.getvalue())
+        layers.verify(layer)
+        path = store.layer_path(layer.directory) / "large"
+        times = path.stat()
+        with path.open("r+b") as file:
+            file.seek(2_000_000)
+            file.write(b"\1")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with pytest.raises(LayerDamaged, match="/large: content is not what the layer's tar has"):
+            layers.verify(layer)
+
     @pytest.mark.parametrize("damage", ["content", "mode", "more", "less"])
     def test_what_changed_in_a_foreign_layer_is_named(self, store: Store, layers: Layers, damage: str) -> None:
         layer = foreign(store, layers, a_tar())
