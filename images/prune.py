@@ -36,7 +36,7 @@ def prune(store: Store, filters: Filters, *, all_unused: bool = False) -> Pruned
         events = [
             event for image in choice.candidates() if not choice.spares(image) for event in take(store, image).events
         ]
-    freed = free(store, events)
+    freed = free(store, events, full=None)
     return Pruned(freed.events, freed.bytes)
 
 

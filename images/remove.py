@@ -109,14 +109,15 @@ class Freed(Value):
     events: list[Event]
 
 
-def free(store: Store, events: Sequence[Event]) -> Freed:
-    """Give the disk back what nothing needs any more, and say which layers of the images deleted by `events` went.
+def free(store: Store, events: Sequence[Event], *, full: bool | None = False) -> Freed:
+    """Give the disk back what nothing needs any more, and say which layers of the images deleted by `events` went; `full` as
+    for `collect`.
 
     Harmless to repeat; what a crash leaves is taken the next time.
     """
     from store.collect import collect
 
-    collected = collect(store)
+    collected = collect(store, full=full)
     return Freed(collected.bytes, list(_with_layers(events, set(collected.layers))))
 
 

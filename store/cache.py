@@ -79,7 +79,7 @@ def prune(
         if dry_run:
             return Pruned(going, _total(found) - _total(_others(found, going)))
         connection.executemany("DELETE FROM records WHERE key = ?", [(entry.key,) for entry in going])
-    return Pruned(going, collect(store).bytes)
+    return Pruned(going, collect(store, full=None).bytes)
 
 
 def _down_to(keep: int, found: list[Entry], candidates: Iterable[Entry]) -> Iterator[Entry]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.files import write_file
 from core.removal import remove
 from core.value import Value, field
 from image.digest import DiffID, Digest
@@ -19,6 +20,8 @@ from store.catalog import needed
 from store.disk import disk_errors
 from store.store import Store
 from store.temporary import lock_directory
+
+SWEPT = "swept"  # below the root: since when nothing can have been lost that a collect would not know of
 
 
 class Collected(Value):
@@ -29,15 +32,19 @@ class Collected(Value):
     blobs: list[Digest] = field(default_factory=list)
 
 
-def collect(store: Store, *, full: bool = False) -> Collected:
+def collect(store: Store, *, full: bool | None = False) -> Collected:
     """Free layers, blobs, snapshots and temporary files that no image, tag, record, hold or living lease needs.
 
     Costs grow with what was removed since the last time; `full` looks at everything that is on the disk as well (as only a
-    power loss makes necessary). Harmless to repeat, and beside other processes; not inside a transaction.
+    power loss makes necessary), None does so the first time after the machine was started or the disk mounted elsewhere.
+    Harmless to repeat, and beside other processes; not inside a transaction.
     """
     assert not store.database.in_transaction(), "collect decides in transactions of its own"
     with disk_errors(store.root):
         trash = Trash(store.root)
+        mark = _mark(store.root)
+        if full is None:
+            full = _read(store.root / SWEPT) != mark
         if full:
             _note_strays(store)
         layers = _forget_layers(store)
@@ -45,7 +52,21 @@ def collect(store: Store, *, full: bool = False) -> Collected:
         _move_directories(store, trash)
         _move_snapshots(store, trash)
         freed = trash.empty() + _sweep_temporaries(store)
+        if full:
+            write_file(store.root / SWEPT, mark, sync=False)
         return Collected(freed, layers, blobs)
+
+
+def _mark(root: Path) -> bytes:
+    """What changes where a power loss may lie between then and now: the machine's start, the disk's device."""
+    return _read(Path("/proc/sys/kernel/random/boot_id")).strip() + b" %d\n" % os.stat(root).st_dev
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 class Trash:

@@ -50,6 +50,7 @@ def full(store: Store, make: Make, cli: Cli) -> Store:
     (store.root / "tmp/left.blob").write_bytes(b"x" * 10_000)
     (store.root / "builds/b").mkdir()
     (store.root / "builds/b/001-RUN.log").write_bytes(b"y" * 5_000)
+    (store.root / "swept").write_bytes(b"before this boot")
     store.close()
     return store
 

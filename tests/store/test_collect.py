@@ -13,7 +13,7 @@ import pytest
 from image.descriptor import Descriptor
 from image.digest import Digest
 from image.reference import Reference
-from store.collect import collect
+from store.collect import SWEPT, collect
 from store.holds import Hold
 from store.images import Image
 from store.leases import Held
@@ -235,3 +235,17 @@ def test_links_are_removed_and_never_followed(store: Store, image: Image, tmp_pa
 def test_collect_refuses_to_run_inside_a_transaction(store: Store) -> None:
     with pytest.raises(AssertionError), store.transaction():
         collect(store)
+
+
+def test_a_prune_finds_what_a_power_loss_made_everybody_forget(store: Store, image: Image) -> None:
+    """A blob and a directory are on the disk, and the rows that spoke of them never got there."""
+    collect(store, full=None)
+    stray = store.layer_path("stray234")
+    stray.mkdir()
+    path = store.blobs.path(Digest.of(b"stray"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"stray")
+    assert collect(store, full=None).bytes == 0 and stray.exists(), "while the machine runs nobody looks at everything"
+    (store.root / SWEPT).write_bytes(b"another-boot 1\n")
+    assert collect(store, full=None).bytes > 0 and not stray.exists() and not path.exists()
+    assert store.images.get(image.id) and on_disk(store) != (set(), set())
