@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import work
+from bench import scale, work
 from bench.cases import Case, cases, quietly
 from bench.measure import Failed, peak_bytes, seconds
 from bench.peers import ROOT, TOOLS, Tool, installed
@@ -62,6 +62,9 @@ def measure_all(options: argparse.Namespace) -> None:
                 save(found, options.save)
         if (not options.cases or "manifests" in options.cases) and installed("wrk"):
             found["cases"].append(run_rates(tools, registries, area))
+            save(found, options.save)
+        if not options.cases or "scale" in options.cases:
+            found["scale"] = scale.measure(tools, area, options.rounds, say)
             save(found, options.save)
 
 
