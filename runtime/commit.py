@@ -81,7 +81,7 @@ def _held(containers: Containers, container: Container, *, pause: bool) -> Itera
 
 def settings_of(container: Container, base: ContainerConfig) -> ContainerConfig:
     """What a container like this one would need an image to say. ONBUILD is for builds; it is not inherited."""
-    added = {f"HOSTNAME={container.hostname}", f"PATH={PATH}"} - set(base.env)
+    added = {f"HOSTNAME={container.hostname}", PATH} - set(base.env)
     return replace(
         base, env=tuple(pair for pair in container.env if pair not in added), cmd=container.cmd or None,
         entrypoint=container.entrypoint or None, user=container.user, labels=dict(container.labels),
