@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-BLOCK_BYTES = 512
+from core.space import BLOCK_BYTES, shared_bytes
 
 
 def remove(path: Path) -> int:
@@ -36,8 +36,9 @@ def remove_entry(parent: int, name: str) -> int:
 
 
 def _unlink(directory: int, name: str, status: os.stat_result) -> int:
+    shared = shared_bytes(status, name, directory)
     os.unlink(name, dir_fd=directory)
-    return status.st_blocks * BLOCK_BYTES if status.st_nlink == 1 else 0
+    return status.st_blocks * BLOCK_BYTES - shared if status.st_nlink == 1 else 0
 
 
 def _open(parent: int, name: str) -> int:
