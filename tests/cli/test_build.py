@@ -62,6 +62,17 @@ def test_progress_can_be_json(lamella, base, context):
     assert "[2/2] RUN echo hi >/hi" in names
 
 
+def test_a_step_that_changes_nothing_leaves_nothing(lamella, base, context, store_root):
+    """Mount points that the image lacks (etc/hosts, ...) are made for the step and go, with what overlayfs copied up for them."""
+    (context / "Dockerfile").write_text(
+        "FROM bb\nRUN true\nRUN cat /etc/hosts /etc/passwd\nRUN touch /etc/x; rm /etc/x\n"
+    )
+    lamella("build", "-q", "-t", "app", context)
+    data = json.loads(lamella("image", "inspect", "app").stdout)[0]["GraphDriver"]["Data"]
+    top, *_, nothing, _ = [Path(path) for path in (data["UpperDir"], *data["LowerDir"].split(":"))]
+    assert os.listdir(nothing) == [] and os.listdir(top) == ["etc"] and os.listdir(top / "etc") == []
+
+
 def test_a_build_can_have_several_names(lamella, base, context):
     lamella("build", "-q", "-t", "one", "-t", "localhost:5000/two:2.0", context)
     ids = {lamella("build", "-q", "-", input=f"FROM {name}\n").stdout for name in ("one", "localhost:5000/two:2.0")}
