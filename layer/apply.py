@@ -38,17 +38,19 @@ def apply_layer(
     limits: Limits = DEFAULT,
     contents: dict[bytes, Content] | None = None,
     algorithm: str = "sha256",
+    durable: bool = False,
 ) -> Applied:
     """Unpack the uncompressed layer tar `stream` into the existing, empty `directory`, which becomes the layer's root.
 
     Whiteouts become character devices 0:0, opaque directories get overlayfs' attribute. The stream is read to its end,
     so that the DiffID is that of all its bytes. `contents`, when given, is filled with path → sha256 of the regular
-    files, or place in the tar of the large ones, for `layer.listing`. `algorithm` is the DiffID's. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
+    files, or place in the tar of the large ones, for `layer.listing`. `algorithm` is the DiffID's; `durable` says that a
+    sync will follow. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
     """
     source = HashingReader(stream, algorithm)
     archive = Archive(source, limits)
     try:
-        with _LayerUnpacker(archive, directory, fresh=True, contents=contents) as unpacker:
+        with _LayerUnpacker(archive, directory, fresh=True, contents=contents, durable=durable) as unpacker:
             os.chmod(unpacker.tree.root, 0o755)
             unpacker.run()
         archive.drain()

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from core.errors import Integrity, InvalidInput, LamellaError, Unavailable, Unsupported
 from core.files import umask
+from core.writeback import Writeback
 from layer import reader
 from layer.overlayfs import WHITEOUT, carried, make_opaque
 from layer.reader import Archive, Entry, TooMuch, Truncated, shown
@@ -46,7 +47,7 @@ class Unpacker:
 
     `fresh`: the tree is ours alone and empty, so no directory in it passes on a group or an ACL. `contents`, when given,
     is filled with what tells a regular file's content: its real path → its sha256, or of a large one its place in the
-    archive's stream (for nobody needs to hash it twice).
+    archive's stream (for nobody needs to hash it twice). `durable`: somebody will sync the tree, so the disk begins early.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Unpacker:
         owner: tuple[int, int] | None = None,
         fresh: bool = False,
         contents: dict[bytes, Content] | None = None,
+        durable: bool = False,
     ) -> None:
         self.tree = Tree(root, self._implied)
         self._finals: dict[bytes, _Final] = {}
@@ -64,6 +66,7 @@ class Unpacker:
         self._owner = owner
         self._fresh = fresh
         self._contents = contents
+        self._durable = durable
         self._natural: tuple[int, int] | None = None
         self._special = ~0o777 | umask() if fresh else ~0
         self._mtime: int | None = None
@@ -167,8 +170,11 @@ class Unpacker:
         begin = self._archive.offset
         data = self._archive.small()
         if data is None:
+            writeback = Writeback(fd) if self._durable else None
             for piece in self._archive.pieces():
                 _write(fd, piece)
+                if writeback is not None:
+                    writeback.wrote(len(piece))
         elif data:
             _write(fd, data)
         if data is None or len(data) >= _PLACED:

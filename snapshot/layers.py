@@ -113,7 +113,9 @@ class Layers:
                 target = claim.home / "diff"
                 target.mkdir(0o755)
                 contents: dict[bytes, bytes | int] = {}
-                applied = apply_layer(stream, target, contents=contents if listed else None, algorithm=algorithm)
+                applied = apply_layer(
+                    stream, target, contents=contents if listed else None, algorithm=algorithm, durable=self._store.sync
+                )
             except BaseException:
                 claim.settle(keep=False)
                 raise

@@ -16,6 +16,7 @@ from typing import Self
 
 from core.errors import Unavailable
 from core.files import fsync_directory, make_directories
+from core.writeback import Writeback
 from image.digest import Digest
 from store.blobs import CHUNK_BYTES, Blob, BlobNotFound, VerifyingFile, check_expected, read_whole
 from store.temporary import Temporaries
@@ -138,12 +139,15 @@ class DiskBlobWriter:
         with disk_errors(blobs.root):
             fd, self._path = _temporary_file(blobs.temporaries)
             self._file = os.fdopen(fd, "wb", buffering=CHUNK_BYTES)
+        self._writeback = Writeback(fd)
 
     def write(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
         self._size += len(data)
         with disk_errors(self._blobs.root):
             self._file.write(data)
+        if self._blobs.sync:
+            self._writeback.wrote(len(data))
 
     def commit(self, expected: Digest | None = None) -> Blob:
         digest = Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
