@@ -102,31 +102,25 @@ def _archive(path: Path, wired: Wired) -> Iterator[IndexedArchive]:
     """The archive at `path`; a compressed one is unpacked into a file that nobody sees."""
     import os
 
-    from images.indexed import IndexedArchive
-    from images.opening import is_plain
-    from images.shelf import BadArchive
+    from images.opening import indexed, is_plain
     from layer.compression import decompressor
-    from layer.records import BadHeader
 
-    try:
-        if is_plain(path):
-            with IndexedArchive(path) as shelf:
+    if is_plain(path):
+        with indexed(path) as shelf:
+            yield shelf
+        return
+    fd, temporary = wired.store.temporaries.file()
+    with os.fdopen(fd, "wb") as file:
+        try:
+            with path.open("rb", buffering=0) as compressed:
+                tar = decompressor(compressed)
+                while data := tar.read(1 << 20):
+                    file.write(data)
+            file.flush()
+            with indexed(temporary) as shelf:
                 yield shelf
-            return
-        fd, temporary = wired.store.temporaries.file()
-        with os.fdopen(fd, "wb") as file:
-            try:
-                with path.open("rb", buffering=0) as compressed:
-                    tar = decompressor(compressed)
-                    while data := tar.read(1 << 20):
-                        file.write(data)
-                file.flush()
-                with IndexedArchive(temporary) as shelf:
-                    yield shelf
-            finally:
-                temporary.unlink()
-    except BadHeader as error:
-        raise BadArchive(f"{path} is no image archive: {error.message}") from error
+        finally:
+            temporary.unlink()
 
 
 @contextlib.contextmanager

@@ -27,26 +27,38 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def opened(source: Path | Readable, store: Store, layers: Layers, progress: Progress) -> Iterator[Shelf]:
     """The shelf that `source` is, able to receive layers. Raises BadArchive, NotFound, InvalidInput, Integrity."""
+    if not isinstance(source, Path):
+        yield streamed(source, store, layers, progress)
+    elif source.is_dir():
+        yield Directory(source, store, layers, progress)
+    elif is_plain(source):
+        with indexed(source, store, layers, progress) as shelf:
+            yield shelf
+    else:
+        with source.open("rb", buffering=0) as file:
+            yield streamed(file, store, layers, progress)
+
+
+def indexed(
+    path: Path, store: Store | None = None, layers: Layers | None = None, progress: Progress | None = None
+) -> IndexedArchive:
+    """The uncompressed archive at `path`; without a store it can only be read. Raises BadArchive, Truncated."""
     try:
-        if not isinstance(source, Path):
-            yield streamed(source, store, layers, progress)
-        elif source.is_dir():
-            yield Directory(source, store, layers, progress)
-        elif is_plain(source):
-            with IndexedArchive(source, store, layers, progress) as shelf:
-                yield shelf
-        else:
-            with source.open("rb", buffering=0) as file:
-                yield streamed(file, store, layers, progress)
+        return IndexedArchive(path, store, layers, progress)
     except BadHeader as error:
-        raise BadArchive(f"this is no image archive: {error.message}") from error
+        raise _no_archive(error) from error
 
 
 def is_plain(path: Path) -> bool:
     """Whether the file can be read at any place and is not compressed. Raises NotFound, InvalidInput."""
     try:
         with path.open("rb", buffering=0) as file:
-            return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and detect(file.read(HEAD)) == "none"
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return False
+            head = file.read(HEAD)
+            if not head:
+                raise _empty()
+            return detect(head) == "none"
     except FileNotFoundError as error:
         raise NotFound(f"no such file: {path}", "check the path") from error
     except OSError as error:
@@ -59,10 +71,19 @@ def streamed(stream: Readable, store: Store, layers: Layers, progress: Progress)
     while len(head) < HEAD and (data := stream.read(HEAD - len(head))):
         head += data
     if not head:
-        raise BadArchive("there is nothing to load: the input is empty")
+        raise _empty()
     whole = Prefixed(head, stream)
     kind = detect(head)
-    if kind == "none":
-        return StreamedArchive(whole, store, layers, progress)
-    with ReadAhead(decompressor(whole, kind)) as tar:
-        return StreamedArchive(tar, store, layers, progress)
+    with ReadAhead(whole if kind == "none" else decompressor(whole, kind)) as tar:
+        try:
+            return StreamedArchive(tar, store, layers, progress)
+        except BadHeader as error:
+            raise _no_archive(error) from error
+
+
+def _empty() -> BadArchive:
+    return BadArchive("there is nothing to load: the input is empty")
+
+
+def _no_archive(error: BadHeader) -> BadArchive:
+    return BadArchive(f"this is no image archive: {error.message}")

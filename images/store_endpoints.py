@@ -179,9 +179,8 @@ class StoreDestination(WriteOnly):
                 self._store.blobs.add(b"".join(iter(lambda: stream.read(1 << 20), b"")))
             return
         with content() as stream:
-            self._layer_of[blob.digest] = bring_in(
-                self._store, self._layers, stream, again=content, expected=blob.digest
-            )
+            layer = bring_in(self._store, self._layers, stream, expected=blob.digest)
+            self._layer_of[blob.digest] = layer
 
     def publish(self, manifest: Descriptor, raw: bytes, *, top: bool) -> None:
         found = parse_any(raw, manifest.media_type)
