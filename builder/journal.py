@@ -10,7 +10,8 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from core.errors import LamellaError
@@ -18,6 +19,7 @@ from image.digest import DiffID
 from store.records import Record
 
 if TYPE_CHECKING:
+    from layer.cloned import Original
     from layer.pack import Packed
     from snapshot.layers import Layers
     from snapshot.protocol import Snapshotter
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 CHECKPOINT_SECONDS = 5.0
+NOT_CLONED: Mapping[int, Original] = MappingProxyType({})
 
 
 class Made:
@@ -42,7 +45,7 @@ class Made:
 
 
 class Journal:
-    """Hashes in the order of `add`. The thread starts with the first layer and ends with `close`."""
+    """Hashes in the order of `add`. Its threads start with the first layer and end with `close`."""
 
     def __init__(self, store: Store, snapshotter: Snapshotter, layers: Layers, lease: Lease) -> None:
         self._store = store
@@ -51,20 +54,20 @@ class Journal:
         self._lease = lease
         self._made: list[Made] = []
         self._notes: list[Record] = []
-        self._todo: deque[Made] = deque()
+        self._todo: deque[tuple[Made, Mapping[int, Original]]] = deque()
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._closing = False
         self._synced = 0
         self._checkpoint = time.monotonic()
 
-    def add(self, made: Made) -> None:
-        """Take over a sealed layer. Raises what an earlier one's hashing raised."""
+    def add(self, made: Made, originals: Mapping[int, Original] = NOT_CLONED) -> None:
+        """Take over a sealed layer, in which these inodes are clones. Raises what an earlier one's hashing raised."""
         with self._changed:
             self._raise_failure()
             self._made.append(made)
-            self._todo.append(made)
+            self._todo.append((made, originals))
             self._changed.notify_all()
         self.begin()
 
@@ -73,10 +76,13 @@ class Journal:
         self._notes.append(record)
 
     def begin(self, prelude: Callable[[], object] = lambda: None) -> None:
-        """Start the thread, if it does not run yet; it does `prelude` first, whose LamellaErrors and OSErrors are dropped."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, args=(prelude,), name="layers", daemon=True)
-            self._thread.start()
+        """Start the thread, if it does not run yet, and one beside it that does `prelude`, whose LamellaErrors and OSErrors
+        are dropped."""
+        if not self._threads:
+            for work in (self._work, lambda: _quietly(prelude)):
+                thread = threading.Thread(target=work, name="layers", daemon=True)
+                thread.start()
+                self._threads.append(thread)
 
     def wait(self) -> None:
         """Until every layer is hashed, on the disk, and knows its key: three things that need not wait for each other.
@@ -134,28 +140,25 @@ class Journal:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        while self._threads:
+            self._threads.pop().join()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
-    def _work(self, prelude: Callable[[], object]) -> None:
-        from layer.pack import pack
+    def _work(self) -> None:
+        from layer.cloned import pack_cloned
 
-        with contextlib.suppress(LamellaError, OSError):
-            prelude()
         while True:
             with self._changed:
                 while not self._todo and not self._closing:
                     self._changed.wait()
                 if self._closing:
                     return
-                made = self._todo[0]
+                made, originals = self._todo[0]
             try:
-                made.packed = pack(self._store.layer_path(made.directory))
+                made.packed = pack_cloned(self._store.layer_path(made.directory), originals)
                 made.diff_id = made.packed.diff_id
                 self._keep_what_is_done()
             except BaseException as error:
@@ -180,3 +183,8 @@ class Journal:
             if made.entered:
                 self._snapshotter.settle(made.directory)
         self._checkpoint = time.monotonic()
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    with contextlib.suppress(LamellaError, OSError):
+        work()

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from core.value import Value
 from store.records import Record
 
 if TYPE_CHECKING:
+    from layer.cloned import Original
     from runtime.step import Step as Sandboxed
     from runtime.step import StepRunner
     from snapshot.layers import Layers
@@ -55,6 +56,7 @@ class _Fresh:
     def __init__(self, snapshotter: Snapshotter, key: str) -> None:
         self._snapshotter = snapshotter
         self._key = key
+        self.originals: dict[int, Original] = {}
 
     def mounted(self) -> contextlib.AbstractContextManager[Path]:
         return self._snapshotter.mounted(self._key)
@@ -62,6 +64,9 @@ class _Fresh:
     def upper(self) -> Path | None:
         place: Callable[[str], Path] | None = getattr(self._snapshotter, "upper", None)
         return place(self._key) if place else None
+
+    def cloned(self, originals: Mapping[int, Original]) -> None:
+        self.originals.update(originals)
 
 
 class Solver:
@@ -77,6 +82,7 @@ class Solver:
         self._contexts = threading.local()
         self._solved: dict[Stage, tuple[Made, ...]] = {}
         self._keys: dict[tuple[Stage, int], str] = {}
+        self._guards: dict[tuple[Stage, int], threading.Lock] = {}
         self.used: list[str] = []
 
     @property
@@ -103,7 +109,9 @@ class Solver:
         """The key of `stage` after its first `count` steps."""
         known = self._keys.get((stage, count))
         if known is None:
-            known = self._keys[stage, count] = self._find_key(stage, count)
+            with self._guards.setdefault((stage, count), threading.Lock()):  # what two threads want, one finds
+                known = self._keys.get((stage, count)) or self._find_key(stage, count)
+                self._keys[stage, count] = known
         return known
 
     def _find_key(self, stage: Stage, count: int) -> str:
@@ -199,7 +207,7 @@ class Solver:
 
         try:
             with self._pointing_at(step, log.tail):
-                directory = self._perform(step, self._directories(stage, below), output)
+                directory, originals = self._perform(step, self._directories(stage, below), output)
         except BaseException as error:
             task.fail(getattr(error, "what", None) or str(error) or "canceled")
             raise
@@ -207,17 +215,18 @@ class Solver:
             log.close()
         task.finish()
         made = Made(directory, lambda: self.key(stage, number + 1), time.time_ns())
-        self._journal.add(made)
+        self._journal.add(made, originals)
         return made
 
-    def _perform(self, step: Step, parents: list[str], output: Output) -> str:
-        """Run one step on top of the layer directories `parents`; the name of its own."""
+    def _perform(self, step: Step, parents: list[str], output: Output) -> tuple[str, Mapping[int, Original]]:
+        """Run one step on top of the layer directories `parents`; the name of its own, and what is cloned in it."""
         snapshotter = self._tools.snapshotter
         key = f"{self._name}-{secrets.token_hex(4)}"
         snapshotter.prepare(key, parents)
         try:
-            step.op.perform(self, _Fresh(snapshotter, key), output)
-            return snapshotter.seal(key)
+            ground = _Fresh(snapshotter, key)
+            step.op.perform(self, ground, output)
+            return snapshotter.seal(key), ground.originals
         except BaseException:
             snapshotter.remove(key)
             raise

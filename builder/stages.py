@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +15,7 @@ from image.config import ImageConfig
 
 if TYPE_CHECKING:
     from builder.context import Context
+    from layer.cloned import Original
     from runtime.step import Step as Sandboxed
     from store.images import Image
 
@@ -62,6 +63,9 @@ class Ground(Protocol):
         """The directory that keeps what the step adds, in overlay's format, while nothing is mounted; None if there is no
         such place. What is made in it hides what is below in the tree, so a directory must not be made where there is one.
         """
+
+    def cloned(self, originals: Mapping[int, Original]) -> None:
+        """Say of inodes in `upper` what they are clones of."""
 
 
 class Op(Protocol):

@@ -38,12 +38,13 @@ _KINDS = {stat.S_IFCHR: headers.CHARACTER, stat.S_IFBLK: headers.BLOCK_DEVICE, s
 
 
 class Packed(Value):
-    """What one pass over a directory found out: `size` is the tar's bytes, `content` the digest of all but times."""
+    """What one pass over a directory found out: `size` is the tar's bytes, `content` the digest of all but times where that
+    was asked for, which is hashing twice."""
 
     diff_id: DiffID
     size: int
     entries: int
-    content: Digest
+    content: Digest | None = None
 
 
 def pack(directory: Path, write: Write | None = None) -> Packed:

@@ -77,6 +77,7 @@ class CopyOp(Value):
         upper = ground.upper()
         if errands and upper:
             carry_out(errands, upper, copier)
+            ground.cloned(copier.clones)
 
     @contextlib.contextmanager
     def sources_of(self, work: Workspace) -> Iterator[tuple[Context, list[Source]]]:

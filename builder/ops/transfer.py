@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from builder.ops.contents import copy_data, copy_xattrs
 from builder.ops.crew import Crew
@@ -15,6 +16,7 @@ from builder.ops.modes import ModeChange
 from builder.ops.survey import Skip
 from core.errors import InvalidInput
 from core.files import umask
+from layer.cloned import RACY_NANOSECONDS, Original, mark
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -22,7 +24,10 @@ _SPECIAL = 0o7000
 
 
 class Copier:
-    """One COPY. `owner` replaces every owner, `mode` changes every mode; with `keep_owners` off, owners become 0:0."""
+    """One COPY. `owner` replaces every owner, `mode` changes every mode; with `keep_owners` off, owners become 0:0.
+
+    `clones`: what this process has cloned, by the clone's inode.
+    """
 
     def __init__(
         self, *, owner: tuple[int, int] | None = None, mode: ModeChange | None = None, keep_owners: bool = False
@@ -32,6 +37,7 @@ class Copier:
         self._mode = mode
         self._linked: dict[tuple[int, int], str] = {}
         self._unsure = _SPECIAL | umask()
+        self.clones: dict[int, Original] = {}
         self.shared = False
         self.left = False
 
@@ -72,12 +78,20 @@ class Copier:
                 return None
             out = self._create(target, new, status)
             try:
-                copy_data(fd, out, status)
+                if copy_data(fd, out, status):
+                    self._note_clone(fd, out, status)
                 self.dress(fd, out, status)
             finally:
                 os.close(out)
         finally:
             os.close(fd)
+
+    def _note_clone(self, source: int, out: int, status: os.stat_result) -> None:
+        """Remember where a clone's bytes are in memory, if it can be told later whether they have been changed."""
+        found = mark(status)
+        if max(found[-2:]) < time.time_ns() - RACY_NANOSECONDS and mark(os.fstat(source)) == found:
+            path = os.readlink(f"/proc/self/fd/{source}")
+            self.clones[os.fstat(out).st_ino] = Original(path, found)
 
     def _create(self, target: int, new: str, status: os.stat_result) -> int:
         mode = status.st_mode & 0o777

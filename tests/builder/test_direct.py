@@ -114,6 +114,9 @@ class Ground:
     def upper(self) -> Path | None:
         return self._snapshots.upper(self._key) if self._straight else None
 
+    def cloned(self, originals: Any) -> None:
+        self.originals = originals
+
 
 def looks(tree: Path) -> dict[str, tuple[Any, ...]]:
     """All that can be seen of a tree."""
