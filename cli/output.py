@@ -44,6 +44,8 @@ def print_rows(
 
     if template == "json":
         return _stream(to_json(dict(sorted(row.items()))) + "\n" for row in rows)
+    if "json" in template:
+        rows = (dict(sorted(row.items())) for row in rows)
     parsed = Template(template)
     return _stream(parsed.render(row) + "\n" for row in rows)
 

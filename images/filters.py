@@ -41,7 +41,7 @@ class Filters(Value):
         """The boolean filter `key`, None when not given. Raises InvalidInput."""
         for value in self.get(key)[-1:]:
             if value not in _TRUE + _FALSE:
-                raise InvalidInput(f"invalid filter '{key}={value}'", "write true or false")
+                raise InvalidInput(f"invalid filter '{key}=[{value}]'", "write true or false")
             return value in _TRUE
         return None
 
@@ -72,7 +72,8 @@ def instant(text: str) -> int:
         return parse_instant(_completed(text))
     except InvalidInput as error:
         raise InvalidInput(
-            f"invalid time {text!r}", "write a duration such as 24h, a date, or a time such as 2026-01-31T12:00:00Z"
+            f'failed to parse value as time or duration: "{text}"',
+            "write a duration such as 24h, a date, or a time such as 2026-01-31T12:00:00Z",
         ) from error
 
 

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from store.images import Image
     from store.store import Store
 
+_NEVER = "0001-01-01T00:00:00Z"
+
 
 def describe(store: Store, image: Image) -> dict[str, Any]:
     """Docker's inspect object. Raises BlobNotFound or Integrity where the store is damaged."""
     config = store.images.config(image.id)
     tags = store.tags.of_image(image.id)
     platform = image.platform
+    tagged = format_instant(max((tag.updated for tag in tags), default=0)) if tags else _NEVER
     return {
         "Id": str(image.id),
         "RepoTags": [tag.reference.familiar for tag in tags],
@@ -34,7 +37,9 @@ def describe(store: Store, image: Image) -> dict[str, Any]:
         "Size": image.size,
         "GraphDriver": {"Data": _directories(store, config.diff_ids), "Name": "overlay2"},
         "RootFS": {"Type": "layers", "Layers": list(map(str, config.diff_ids))},
-        "Metadata": {"LastTagTime": format_instant(max((t.updated for t in tags), default=0)) if tags else "0001-01-01T00:00:00Z"},
+        "Metadata": {
+            "LastTagTime": tagged, "LastUsedTime": format_instant(image.last_used) if image.last_used else _NEVER,
+        },
         "Descriptor": image.manifest.to_json(),
         "Config": container_config(config),
     }  # fmt: skip

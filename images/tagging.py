@@ -22,7 +22,7 @@ def tag(store: Store, source: str, target: str) -> Reference:
     """
     reference = Reference.parse(target)
     if reference.digest:
-        raise InvalidInput(f"cannot tag {target!r}: a name with a digest cannot be given", "leave the @sha256:… away")
+        raise InvalidInput("refusing to create a tag with a digest reference", f"write {target.partition('@')[0]!r}")
     reference = reference.tagged()
     with store.transaction():
         image, named = resolve_named(store, source)
