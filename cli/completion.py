@@ -61,9 +61,10 @@ def complete_objects(ctx: click.Context, parameter: click.Parameter, incomplete:
 
 
 def _image_names(store: Store, incomplete: str) -> Iterable[str]:
-    for tag in store.tags.all():
-        yield tag.reference.familiar_repository
-        yield tag.reference.familiar
+    for hidden in ("docker.io/library/", "docker.io/", ""):  # what a familiar name leaves out
+        for name in store.tags.beginning(hidden + incomplete, MAX_NAMES):
+            yield name.familiar_repository
+            yield name.familiar
     if len(incomplete) > 1 and not incomplete.strip("0123456789abcdef"):
         yield from (image.id.short for image in store.images.find(incomplete[:64], limit=20))
 

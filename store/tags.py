@@ -26,6 +26,7 @@ class Tag(Value):
 
 
 _COLUMNS = "repository, tag, image, target_type, target_digest, target_size, updated"
+_AFTER_ALL = "\x7f"  # sorts behind whatever a name may contain
 
 
 class Tags:
@@ -91,9 +92,18 @@ class Tags:
             (json.dumps(list(images)),),
         )
         for image, repository, tag in rows:
-            registry, _, path = repository.partition("/")
-            found.setdefault(image, []).append(Reference(registry, path, tag, None))
+            found.setdefault(image, []).append(_reference(repository, tag))
         return found
+
+    def beginning(self, text: str, limit: int) -> list[Reference]:
+        """At most `limit` names of tags whose full form (with its registry) begins with `text`, in order."""
+        repository, colon, tag = text.rpartition(":") if ":" in text.rpartition("/")[2] else (text, "", "")
+        chosen = "repository = ? AND tag >= ? AND tag < ?" if colon else "repository >= ? AND repository < ?"
+        values = (repository, tag, tag + _AFTER_ALL) if colon else (repository, repository + _AFTER_ALL)
+        rows = self._database.read().execute(
+            f"SELECT repository, tag FROM tags WHERE {chosen} ORDER BY repository, tag LIMIT ?", (*values, limit)
+        )
+        return [_reference(row[0], row[1]) for row in rows]
 
     def of_repository(self, repository: str) -> list[Tag]:
         """All tags of the repository (full form, with its registry), by name."""
@@ -165,6 +175,11 @@ class Tags:
             # All fields by place: filling in defaults costs more than the query, and a listing has 100,000 of them.
             target = Descriptor(row[3], Digest(row[4]), row[5], {}, None, (), "", {})
             yield Tag(Reference(registry, path, row[1], None), target, Digest(row[2]), row[6])
+
+
+def _reference(repository: str, tag: str) -> Reference:
+    registry, _, path = repository.partition("/")
+    return Reference(registry, path, tag, None)
 
 
 def _no_image(image: Digest) -> NotFound:

@@ -31,7 +31,7 @@ def completed(store: Store, words: str) -> list[str]:
 
 
 def test_commands_and_options_are_completed(store: Store) -> None:
-    assert completed(store, "lamella im") == ["images", "image"]
+    assert completed(store, "lamella imag") == ["images", "image"]
     assert completed(store, "lamella image pr") == ["prune"]
     assert "--no-trunc" in completed(store, "lamella images --no")
 
