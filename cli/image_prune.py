@@ -109,6 +109,7 @@ def _foretell(store: Store, wanted: Filters, all_unused: bool, as_json: bool) ->
 
 
 def _say_verdicts(verdicts: Sequence[Verdict]) -> None:
+    from cli.images import some_names
     from cli.output import print_table
     from core.units import human_size
 
@@ -118,7 +119,7 @@ def _say_verdicts(verdicts: Sequence[Verdict]) -> None:
     for one in verdicts:
         cached = f"; the build cache keeps {human_size(one.cached)} of it" if one.cached else ""
         size = human_size(one.bytes) if one.action == "delete" else "-"
-        rows.append([one.action, ", ".join(one.names) or "<none>", one.image.id.short, size, one.why + cached])
+        rows.append([one.action, some_names(one.names), one.image.id.short, size, one.why + cached])
     print_table(["ACTION", "IMAGE", "IMAGE ID", "FREES", "WHY"], rows)
     click.echo()
 

@@ -59,6 +59,7 @@ def _lines(root: Node, sizes: Sizes, no_trunc: bool) -> Iterator[str]:
 
 
 def _node_rows(node: Node, branch: str, sizes: Sizes, no_trunc: bool) -> list[list[str]]:
+    from cli.images import some_names
     from core.units import human_size
 
     adds = [f"+{len(node.layers)}", human_size(sum(sizes.get(d, 0) for d in node.layers))]
@@ -67,17 +68,13 @@ def _node_rows(node: Node, branch: str, sizes: Sizes, no_trunc: bool) -> list[li
     below = " " * len(branch)
     return [
         [
-            (branch if number == 0 else below) + _names(listed),
+            (branch if number == 0 else below) + some_names([name.familiar for name in listed.tags or listed.digests]),
             str(listed.image.id) if no_trunc else listed.image.id.short,
             *(adds if number == 0 else ["+0", "0B"]),
             human_size(listed.image.size),
         ]
         for number, listed in enumerate(node.images)
     ]
-
-
-def _names(listed: Listed) -> str:
-    return ", ".join(reference.familiar for reference in (listed.tags or listed.digests)) or "<none>"
 
 
 def _objects(root: Node, sizes: Sizes) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from images.listing import Listed
 
 NONE = "<none>"
+MANY_NAMES = 3
 HEADINGS = {
     "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID", "CreatedSince": "CREATED",
     "CreatedAt": "CREATED AT", "Size": "SIZE", "Containers": "CONTAINERS", "VirtualSize": "SIZE",
@@ -66,6 +67,12 @@ def images(
         else:
             rows = (row for listed in found for row in _rows(listed, digests, no_trunc))
             print_rows(rows, HEADINGS, [*shown, *(["LastUsed"] if last_used else [])], template, quiet=quiet)
+
+
+def some_names(names: Sequence[str]) -> str:
+    """An image's names for a cell of a table: the first few."""
+    more = f" and {len(names) - MANY_NAMES} more" if len(names) > MANY_NAMES else ""
+    return ", ".join(names[:MANY_NAMES]) + more or NONE
 
 
 def _rows(listed: Listed, digests: bool, no_trunc: bool) -> Iterator[dict[str, Any]]:

@@ -66,11 +66,13 @@ def test_a_template_that_makes_no_sense_is_explained(cli: Cli, make: Make) -> No
 def test_the_tree_shows_what_each_image_adds(cli: Cli, make: Make) -> None:
     base = make("base")
     make("app:1", "app:2", parent=base)
-    make("web", parent=base)
+    make("web", *(f"web:{number}" for number in range(5)), parent=base)
     head, *rows = cli("images", "--tree").out.splitlines()
     assert head.split("  ")[0] == "IMAGE" and head.split()[-3:] == ["LAYERS", "ADDS", "SIZE"]
     assert rows[0].startswith("base:latest   ")
-    assert sorted(row[3:].split("  ")[0] for row in rows[1:]) == ["app:1, app:2", "web:latest"]
+    assert sorted(row[3:].split("  ")[0] for row in rows[1:]) == [
+        "app:1, app:2", "web:0, web:1, web:2 and 3 more",
+    ]  # fmt: skip
     assert all(row.split()[-3:-1] == ["+1", "2.56kB"] for row in rows)
     (root,) = json.loads(cli("images", "--tree", "--format", "json").out)
     assert root["Images"][0]["Names"] == ["base:latest"] and len(root["Children"]) == 2 and root["Size"] == 2560
