@@ -47,6 +47,8 @@ def full(store: Store, make: Make, cli: Cli) -> Store:
     store.records.add(Record("aa", cached.diff_ids[0], b"{}", 0, 0))
     store.images.delete(cached.id)
     cli("create", "--network", "none", "--name", "job", used.id, "true")
+    (container,) = (store.root / "containers").iterdir()
+    (container / "container.log").write_bytes(b"hello" * 2_000)
     (store.root / "tmp/left.blob").write_bytes(b"x" * 10_000)
     (store.root / "builds/b").mkdir()
     (store.root / "builds/b/001-RUN.log").write_bytes(b"y" * 5_000)
@@ -79,7 +81,16 @@ def test_df_knows_what_is_in_use(cli: Cli, full: Store) -> None:
     assert found["Build Cache"]["total"] == 1 and found["Build Cache"]["reclaimable"] == found["Build Cache"]["size"]
     assert 0 < found["Images"]["reclaimable"] < found["Images"]["size"]
     assert found["Temporary"]["reclaimable"] >= 10_000  # the rest is the fixtures', who are alive
-    assert found["Logs"]["size"] >= 5_000 and found["Blobs"]["total"] == 2 * 4 + 1
+    assert found["Logs"]["size"] >= 15_000 > found["Logs"]["reclaimable"] >= 10_000
+    assert found["Blobs"]["total"] == 2 * 4 + 1
+
+
+def test_df_counts_the_blob_of_a_layer_in_use_as_in_use(cli: Cli, full: Store) -> None:
+    before = parts(cli)["Blobs"]
+    cli("create", "--network", "none", "--name", "other", "pulled", "true")
+    after = parts(cli)["Blobs"]
+    assert after["active"] == before["active"] + 3, "a config, a manifest, a compressed layer"
+    assert before["reclaimable"] - after["reclaimable"] >= 10_000 + 2 and after["size"] == before["size"]
 
 
 def test_what_df_calls_reclaimable_is_what_prune_gives_back(cli: Cli, full: Store) -> None:
