@@ -47,6 +47,8 @@ def forget(tool: Tool, name: str) -> None:
 ALL = ("lamella", "buildah", "podman", "docker", "buildkit")
 MOVERS = ("lamella", "buildah", "podman", "docker")
 RUNNERS = ("lamella", "podman", "docker")
+FILES = "mkdir /d; for i in $(seq 10000); do echo $i >/d/$i; done"
+GIB = "dd if=/dev/urandom of=/big bs=1M count=1024"
 
 
 def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
@@ -103,6 +105,13 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
             quietly(maker.save("localhost/moved", saved_by(maker)))
         forget(tool, "localhost/moved")
 
+    def uncommitted(tool: Tool, name: str, script: str) -> None:
+        """A stopped container that has done `script`, and no image of it."""
+        command = tool.run_kept("base", name, script)
+        subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
+        gone = tool.words("rmi", "-f", f"{name}-image")
+        subprocess.run(gone.words, env={**os.environ, **gone.env}, stdin=subprocess.DEVNULL, capture_output=True)
+
     return [
         Case("ten-runs", "ten `RUN true` steps, uncached", ALL, nothing, lambda t: t.build(ten, "ten")),
         Case("no-op", "fully cached rebuild of 12 steps with a 10,000-file COPY", ALL, warm, lambda t: t.build(many, "many", cached=True)),
@@ -117,5 +126,9 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
         Case("save-1g", "save of an image with a 1 GiB layer to a file", RUNNERS, unsaved, lambda t: t.save("big", saved_by(t)), rounds=3, memory=True),
         Case("load-1g", "load of the archive that lamella saved", RUNNERS, archive_for_all, lambda t: t.load(saved_by(Lamella(area))), rounds=3, memory=True),
         Case("load-1g-foreign", "load of the archive that podman saved", RUNNERS, archive_of_podman, lambda t: t.load(saved_by(Podman(area))), rounds=3),
+        Case("commit-10k", "commit of a container that has written 10,000 files", RUNNERS, lambda t: uncommitted(t, "files", FILES),
+             lambda t: t.commit("files", "files-image")),
+        Case("commit-1g", "commit of a container that has written 1 GiB", RUNNERS, lambda t: uncommitted(t, "gib", GIB),
+             lambda t: t.commit("gib", "gib-image"), rounds=3, memory=True),
         Case("run", "`run --rm IMAGE true`, no network", RUNNERS, nothing, lambda t: t.run_true("base"), rounds=9),
     ]  # fmt: skip

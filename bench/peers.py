@@ -54,6 +54,12 @@ class Tool:
     def run_true(self, image: str) -> Command:
         return self.words("run", "--rm", "--network", "none", image, "true")
 
+    def run_kept(self, image: str, name: str, script: str) -> Command:
+        return self.words("run", "--name", name, "--network", "none", image, "sh", "-c", script)
+
+    def commit(self, container: str, name: str) -> Command:
+        return self.words("commit", container, name)
+
     def tag(self, image: str, name: str) -> Command:
         return self.words("tag", image, name)
 
