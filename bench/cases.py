@@ -88,21 +88,26 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
     def saved_by(tool: Tool) -> Path:
         return area / f"saved-{tool.name}.tar"
 
+    def moved_by(tool: Tool) -> Path:
+        return area / f"moved-{tool.name}.tar"
+
     def archive_for_all(tool: Tool) -> None:
         """The very archive that lamella saved, of which nothing is here."""
         maker = Lamella(area)
-        if not saved_by(maker).exists():
+        if not moved_by(maker).exists():
             quietly(maker.build(big, "moved", cached=True))
-            quietly(maker.save("moved", saved_by(maker)))
+            quietly(maker.save("moved", moved_by(maker)))
         forget(tool, "moved")
 
     def archive_of_podman(tool: Tool) -> None:
         """An archive whose layers podman has packed."""
         maker = Podman(area)
         maker.env = {"CONTAINERS_CONF": str(maker.work / "containers.conf")}
-        if not saved_by(maker).exists():
+        if not moved_by(maker).exists():
             quietly(maker.build(big, "localhost/moved", cached=True))
-            quietly(maker.save("localhost/moved", saved_by(maker)))
+            quietly(maker.save("localhost/moved", moved_by(maker)))
+            for name in ("localhost/moved", "big"):
+                forget(maker, name)
         forget(tool, "localhost/moved")
 
     def uncommitted(tool: Tool, name: str, script: str) -> None:
@@ -124,8 +129,8 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
         Case("pull-1g", "pull of a 1 GiB layer, the same image from the same docker-registry", MOVERS, one_for_all,
              lambda t: t.pull(pulled), rounds=3, memory=True),
         Case("save-1g", "save of an image with a 1 GiB layer to a file", RUNNERS, unsaved, lambda t: t.save("big", saved_by(t)), rounds=3, memory=True),
-        Case("load-1g", "load of the archive that lamella saved", RUNNERS, archive_for_all, lambda t: t.load(saved_by(Lamella(area))), rounds=3, memory=True),
-        Case("load-1g-foreign", "load of the archive that podman saved", RUNNERS, archive_of_podman, lambda t: t.load(saved_by(Podman(area))), rounds=3),
+        Case("load-1g", "load of the archive that lamella saved", RUNNERS, archive_for_all, lambda t: t.load(moved_by(Lamella(area))), rounds=3, memory=True),
+        Case("load-1g-foreign", "load of the archive that podman saved", RUNNERS, archive_of_podman, lambda t: t.load(moved_by(Podman(area))), rounds=3),
         Case("commit-10k", "commit of a container that has written 10,000 files", RUNNERS, lambda t: uncommitted(t, "files", FILES),
              lambda t: t.commit("files", "files-image")),
         Case("commit-1g", "commit of a container that has written 1 GiB", RUNNERS, lambda t: uncommitted(t, "gib", GIB),

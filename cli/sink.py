@@ -10,7 +10,6 @@ from pathlib import Path
 
 from core.errors import InvalidInput
 
-_STRETCH = 16 << 20
 Write = Callable[[bytes | memoryview], object]
 
 
@@ -38,16 +37,13 @@ def sink(output: str | None, *, sync: bool) -> Iterator[Write]:
 
 
 def _flushing(fd: int) -> Write:
-    """Lets the disk begin while the rest is still being made: so the wait at the end is short."""
-    write, at, begun = _writer(fd), 0, 0
+    from core.writeback import Writeback
+
+    write, writeback = _writer(fd), Writeback(fd)
 
     def flush(data: bytes | memoryview) -> None:
-        nonlocal at, begun
         write(data)
-        at += len(data)
-        if at - begun >= _STRETCH:
-            os.posix_fadvise(fd, begun, at - begun, os.POSIX_FADV_DONTNEED)
-            begun = at
+        writeback.wrote(len(data))
 
     return flush
 

@@ -70,7 +70,7 @@ def _plain(store: Store, layers: Layers, stream: Readable, head: bytes, again: C
     ours = looks_packed(head)
     with contextlib.ExitStack() as stack:
         writer = None if ours and again else stack.enter_context(store.blobs.writer())
-        source = Tee(stream, writer.write) if writer else stream
+        source = stack.enter_context(ReadAhead(Tee(stream, writer.write))) if writer else stream
         arrival = stack.enter_context(layers.receive(source, listed=not ours))
         if ours and arrival.packs_again():
             return arrival.keep(None)
