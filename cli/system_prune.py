@@ -62,7 +62,7 @@ def _warning(everything: bool, with_cache: bool, filters: tuple[str, ...]) -> st
 def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wanted: Filters, with_cache: bool) -> None:
     from cli.builder import mention_cache, say_cache
     from cli.container_prune import deleted_text, prune_containers
-    from cli.image_prune import say_deleted, say_total
+    from cli.image_prune import say_deleted, say_total, sweep_held
     from cli.prune_filters import prune_filter
     from cli.rmi import sweep_containers
     from cli.wiring import open_store
@@ -73,6 +73,7 @@ def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wante
     with open_store(settings) as store:
         removed: list[str] = []
         reclaimed = 0
+        sweep_held(settings, store)
         if any(True for _ in store.holds.all()):
             removed, reclaimed = prune_containers(settings, prune_filter(filters))
             sweep_containers(settings)

@@ -46,11 +46,13 @@ class LayerClaim(Value):
 
 class Claims(Value):
     """`layers` by the name of their directory; `blobs` by digest: whether each stays whatever is pruned. `containers` by
-    ID: whether each runs. Numbers of images and records: all, and those in use."""
+    ID: whether each runs; `holders` are the IDs of all who hold an image. Numbers of images and records: all, and those
+    in use."""
 
     layers: dict[str, LayerClaim]
     blobs: dict[str, bool]
     containers: dict[str, bool]
+    holders: frozenset[str]
     images: tuple[int, int]
     records: tuple[int, int]
 
@@ -66,9 +68,10 @@ def claims(store: Store) -> Claims:
         stays = {claim.diff_id for claim in layers.values() if claim.kept}
         for diff_id, *digests in connection.execute(_LAYER_BLOBS):
             blobs |= {digest: blobs.get(digest, False) or diff_id in stays for digest in digests if digest}
-        holds = connection.execute("SELECT id, running FROM holds WHERE kind = 'container'").fetchall()
+        holds = connection.execute("SELECT id, running, kind FROM holds").fetchall()
         return Claims(
-            layers, blobs, {row[0]: bool(row[1]) for row in holds},
+            layers, blobs, {row[0]: bool(row[1]) for row in holds if row[2] == "container"},
+            frozenset(row[0] for row in holds),
             _pair(connection.execute(
                 "SELECT count(*), (SELECT count(DISTINCT image) FROM holds JOIN images ON images.id = image) FROM images"
             ).fetchone()),

@@ -106,8 +106,8 @@ class _Survey:
         for entry in _entries(top):
             running = self.claims.containers.get(entry.name)
             if running is None:
-                locked = _busy(Path(entry.path))
-                self.temporary.add(self.space.of(entry.path), active=locked, reclaimable=not locked)
+                used = entry.name in self.claims.holders or _busy(Path(entry.path))
+                self.temporary.add(self.space.of(entry.path), active=used, reclaimable=not used)
             else:
                 self._container(entry, running)
 

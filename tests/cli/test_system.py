@@ -93,6 +93,18 @@ def test_df_counts_the_blob_of_a_layer_in_use_as_in_use(cli: Cli, full: Store) -
     assert before["reclaimable"] - after["reclaimable"] >= 10_000 + 2 and after["size"] == before["size"]
 
 
+def test_what_a_mounted_image_needs_is_not_reclaimable(cli: Cli, full: Store) -> None:
+    before = parts(cli)
+    image = next(image for image in full.images.all() if image.labels.get("name") == "pulled")
+    full.holds.set(Hold("mount", "shown", "pulled", image.id, True))
+    (full.root / "snapshots/shown").mkdir()
+    full.close()
+    after = parts(cli)
+    assert after["Temporary"]["reclaimable"] == before["Temporary"]["reclaimable"]
+    assert after["Temporary"]["active"] == before["Temporary"]["active"] + 1
+    assert after["Images"]["reclaimable"] < before["Images"]["reclaimable"]
+
+
 def test_what_df_calls_reclaimable_is_what_prune_gives_back(cli: Cli, full: Store) -> None:
     cli("rm", "job")
     promised = sum(part["reclaimable"] for part in parts(cli).values())
