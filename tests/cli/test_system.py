@@ -12,6 +12,7 @@ import pytest
 
 from image.descriptor import Descriptor
 from image.media_types import OCI_LAYER
+from store.holds import Hold
 from store.images import Image
 from store.records import Record
 from store.store import Store
