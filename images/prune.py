@@ -83,7 +83,9 @@ def take(store: Store, image: Image) -> Taken:
     facts = facts_of(store, image)
     if facts.holds:
         hold = facts.holds[0]
-        return Taken(iter(()), f"{hold.kind} {hold.name or hold.id[:12]} uses it")
+        return Taken(
+            iter(()), "it is mounted" if hold.kind == "mount" else f"{hold.kind} {hold.name or hold.id[:12]} uses it"
+        )
     try:
         decision = decide_by_id(facts, force=True)
     except RemovalConflict:  # children that stay need it: only its names go

@@ -8,10 +8,11 @@ import pytest
 
 from core.errors import InvalidInput
 from images.filters import Filters
-from images.listing import FILTERS, listing
+from images.listing import FILTERS, PAGE, listing
 from images.resolve import ImageNotFound
 from store.images import Image
 from store.store import Store
+from tests.suites.stock import add_image
 
 Make = Callable[..., Image]
 
@@ -102,3 +103,28 @@ def test_a_name_is_looked_up_and_not_searched_for(store: Store, some: dict[str, 
         assert not [
             step for step in plan if step.startswith(("SCAN images", "SCAN tags", "SCAN repository_digests"))
         ], plan
+
+
+def test_the_first_rows_cost_one_page_however_many_images_there_are(store: Store) -> None:
+    with store.transaction():
+        for number in range(PAGE * 2 + 10):
+            add_image(store, str(number), layers=["same"], created=number, tags=[f"app:{number}"])
+    asked: list[str] = []
+    connection = store.database.read()
+    connection.set_trace_callback(asked.append)
+    rows = listing(store, Filters({}))
+    assert next(rows).tags[0].tag == str(PAGE * 2 + 9) and len(asked) == 3
+    assert [int(row.tags[0].tag) for row in rows] == list(range(PAGE * 2 + 8, -1, -1)) and len(asked) == 3 * 3 + 1
+    connection.set_trace_callback(None)
+
+
+def test_images_that_come_and_go_while_a_listing_is_read_do_no_harm(store: Store) -> None:
+    with store.transaction():
+        for number in range(PAGE + 10):
+            add_image(store, str(number), layers=["same"], created=number)
+    rows = listing(store, Filters({}))
+    seen = [next(rows).image.id]
+    for image in list(store.images.all())[PAGE - 5 : PAGE + 5]:
+        store.images.delete(image.id)
+    seen += [row.image.id for row in rows]
+    assert len(seen) == len(set(seen)) == PAGE + 5
