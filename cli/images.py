@@ -104,6 +104,6 @@ def _common(listed: Listed, no_trunc: bool) -> dict[str, str]:
         "CreatedSince": human_duration(time.time() - created) + " ago",
         "LastUsed": human_duration(time.time() - image.last_used / 1e9) + " ago" if image.last_used else "never",
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(created)),
-        "Size": human_size(image.size), "VirtualSize": human_size(image.size),
+        "Size": human_size(image.size), "VirtualSize": human_size(image.size, digits=4),
         "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
     }  # fmt: skip

@@ -38,21 +38,21 @@ class Reference(Value):
         registry, path = _split_registry(name)
         if len(rest) == 64 and not set(rest) - set("0123456789abcdef"):
             raise InvalidInput(
-                f"invalid image name {text!r}: 64 hexadecimal digits are an ID",
+                f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings",
                 "use the ID where an image is asked for",
             )
         if path != path.lower():
             raise InvalidInput(
-                f"invalid image name {text!r}: the repository name must be lower-case", f"write {text.lower()!r}"
+                f"invalid reference format: repository name must be lowercase: {text!r}", f"write {text.lower()!r}"
             )
         if not _PATH.fullmatch(path) or not (registry == DEFAULT_REGISTRY or re.fullmatch(_HOST, registry)):
             raise InvalidInput(
-                f"invalid image name {text!r}",
+                f"invalid reference format: {text!r}",
                 "write it as [host[:port]/]name[:tag], such as localhost:5000/team/app:1.0",
             )
         if (":" in rest.rpartition("/")[2] or tag) and not _TAG.fullmatch(tag):
             raise InvalidInput(
-                f"invalid tag in {text!r}",
+                f"invalid reference format: the tag in {text!r}",
                 "a tag has at most 128 letters, digits, '_', '.', '-', and starts with none of '.-'",
             )
         if len(f"{registry}/{path}") > MAX_NAME:

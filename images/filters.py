@@ -28,7 +28,9 @@ class Filters(Value):
             key, equals, value = argument.partition("=")
             key = key.strip().lower()
             if not equals:
-                raise InvalidInput(f"invalid filter {argument!r}", "write it as key=value")
+                raise InvalidInput(
+                    f"bad format of filter (expected name=value): {argument!r}", "write it as name=value"
+                )
             if key not in known:
                 raise InvalidInput(f"invalid filter {key!r}", f"known filters: {', '.join(sorted(known))}")
             found[key] = (*found.get(key, ()), value.strip())
@@ -49,7 +51,7 @@ class Filters(Value):
         """The `until` filter as nanoseconds since the epoch. Raises InvalidInput."""
         values = self.get("until")
         if len(values) > 1:
-            raise InvalidInput("more than one until filter", "give the filter until once")
+            raise InvalidInput("more than one until filter specified", "give the filter until once")
         return instant(values[0]) if values else None
 
     def labels_match(self, labels: Mapping[str, str]) -> bool:

@@ -111,7 +111,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(map(_part, parts)))
     except re.error as error:
-        raise InvalidInput(f"invalid pattern {pattern!r}", "quote special characters with a backslash") from error
+        raise _bad_pattern(pattern) from error
 
 
 def _part(part: str) -> str:
@@ -119,7 +119,13 @@ def _part(part: str) -> str:
         return "[^/]*" if part == "*" else "[^/]"
     if len(part) > 2 and part.startswith("["):
         return part
+    if part == "[":
+        raise _bad_pattern("[")
     return re.escape(part[-1])
+
+
+def _bad_pattern(what: str) -> InvalidInput:
+    return InvalidInput(f"syntax error in pattern: {what!r}", "quote special characters with a backslash")
 
 
 def _test(store: Store, filters: Filters) -> Callable[[Image], bool]:

@@ -141,6 +141,6 @@ class Loading:
             before = store.tags.get(name)
             if before and before.image != candidate.config.id:
                 events.append(Loaded("moved", before.image, name))
+            events.append(Loaded("tagged", candidate.config.id, name))
         image = enter(store, candidate.config, manifest, candidate.names, parent, target=target)
-        events += [Loaded("tagged", image.id, name) for name in candidate.names]
-        return events if candidate.names else [Loaded("untagged", image.id)]
+        return events or [Loaded("untagged", image.id)]

@@ -60,7 +60,7 @@ def is_plain(path: Path) -> bool:
                 raise _empty()
             return detect(head) == "none"
     except FileNotFoundError as error:
-        raise NotFound(f"no such file: {path}", "check the path") from error
+        raise NotFound(f"open {path}: no such file or directory", "check the path") from error
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
 

@@ -19,7 +19,7 @@ from image.media_types import OCI_CONFIG, OCI_INDEX, OCI_LAYER
 from image.platform import Platform
 from image.reference import Reference
 from images.layout import INDEX, MARKER, NAME, REF_NAME
-from images.resolve import resolve_named
+from images.resolve import ImageNotFound, resolve_named
 from images.shelf import blob_name
 from images.tar_out import TarOut, Write
 from store.images import MAX_CONFIG_BYTES
@@ -59,7 +59,10 @@ def _meant(store: Store, word: str) -> Iterable[tuple[Image, Reference | None]]:
     if tags:
         found = {one.id: one for one in store.images.get_many({tag.image for tag in tags})}
         return [(found[tag.image], tag.reference) for tag in tags if tag.image in found]
-    image, name = resolve_named(store, word)
+    try:
+        image, name = resolve_named(store, word)
+    except ImageNotFound as error:
+        raise ImageNotFound(word) from error  # as it was typed, which is what scripts look for
     return [(image, name if name and name.tag else None)]
 
 

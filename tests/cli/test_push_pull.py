@@ -177,7 +177,7 @@ def test_logging_in_opens_what_is_guarded(lamella: Lamella, tmp_path: Path, busy
     [
         (("pull", "127.0.0.1:1/nobody/home"), "nothing listens at http://127.0.0.1:1: connection refused"),
         (("push", "127.0.0.1:1/nobody/home"), "no image here is called 127.0.0.1:1/nobody/home:latest"),
-        (("pull", "Upper/Case"), "must be lower-case"),
+        (("pull", "Upper/Case"), "must be lowercase"),
         (("pull", "a:b:c"), "invalid"),
         (("pull", "-a", "app:1"), "cannot be combined with --all-tags"),
         (("login", "--password-stdin", "h"), "needs --username"),

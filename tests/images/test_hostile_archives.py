@@ -116,7 +116,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     "no images": (tar(*GOOD[:2], ("manifest.json", b"[]")), "no image in the archive"),
     "megabytes of JSON": (tar(*GOOD[:2], ("manifest.json", BIG)), "manifest.json in the archive has"),
     "JSON without a bottom": (tar(*GOOD[:2], ("manifest.json", DEEP)), "not JSON"),
-    "a bad name": (tar(*docker_archive(LAYER, tags=["App:1"])), "manifest.json: invalid image name"),
+    "a bad name": (tar(*docker_archive(LAYER, tags=["App:1"])), "manifest.json: invalid reference format"),
     "a name without a tag": (tar(*docker_archive(LAYER, tags=["app"])), "without a tag"),
     "a second image that is broken": (
         tar(

@@ -61,7 +61,7 @@ def test_several_ids_with_one_beginning_are_ambiguous(store: Store, make: Make) 
 
 
 def test_a_malformed_name_says_what_is_wrong(store: Store) -> None:
-    with pytest.raises(InvalidInput, match="lower-case"):
+    with pytest.raises(InvalidInput, match="lowercase"):
         resolve(store, "App")
 
 
