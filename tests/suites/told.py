@@ -1,0 +1,87 @@
+"""The story of images as lamella and docker tell it, and what is kept of it in testdata/stories.
+
+`python -m tests.suites.told` records docker's answers again, and prints the differences that are not explained yet, in the
+form of images.differences.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.suites.dockerd import CLIENT, dockerd
+from tests.suites.served import Served
+from tests.suites.stories import Answer, Explained, Teller, difference, explanations, parse, read, written
+from tests.suites.story_files import busybox, lay_out
+
+ROOT = Path(__file__).parent.parent.parent
+STORIES = ROOT / "testdata/stories"
+STORY, RECORDED, DIFFERENCES = (STORIES / f"images.{end}" for end in ("txt", "docker", "differences"))
+
+
+def told_by_docker(work: Path) -> list[Answer]:
+    """The whole story, told by Debian's docker on an empty daemon below `work`. Raises RuntimeError where none starts."""
+    with dockerd(work / "docker") as env:
+        return _told([CLIENT], env, work)
+
+
+def told_by_lamella(work: Path) -> list[Answer]:
+    """The whole story, told by lamella on an empty store below `work`."""
+    env = {
+        **os.environ,
+        "LAMELLA_ROOT": str(work / "store"),
+        "LAMELLA_NO_SYNC": "1",
+        "TZ": "UTC",
+        "PYTHONPATH": str(ROOT),
+    }
+    return _told([sys.executable, "-m", "lamella"], env, work)
+
+
+def _told(command: Sequence[str], env: Mapping[str, str], work: Path) -> list[Answer]:
+    names = lay_out(work / "files", busybox())
+    served = Served(work / "registry")
+    try:
+        teller = Teller(command, env, work / "files", f"127.0.0.1:{served.port}", names)
+        return list(teller.tell(parse(STORY.read_text())))
+    finally:
+        served.stop()
+
+
+def recorded() -> list[Answer]:
+    """What docker said when it was last recorded."""
+    return read(RECORDED.read_text())
+
+
+def explained() -> tuple[dict[str, str], dict[str, Explained]]:
+    """The kinds of differences with their reasons, and the steps that differ."""
+    return explanations(DIFFERENCES.read_text())
+
+
+def differing(theirs: Sequence[Answer], ours: Sequence[Answer]) -> dict[str, list[str]]:
+    """The steps that are not answered alike, each with the differing lines."""
+    assert [one.key for one in theirs] == [one.key for one in ours]
+    found = {one.key: difference(one, other) for one, other in zip(theirs, ours, strict=True)}
+    return {key: lines for key, lines in found.items() if lines}
+
+
+def record() -> None:
+    """Record docker's answers, and print what they leave to explain."""
+    with tempfile.TemporaryDirectory(prefix="story") as name:
+        work = Path(name)
+        theirs, ours = told_by_docker(work / "1"), told_by_lamella(work / "2")
+    RECORDED.write_text(written(theirs))
+    _, known = explained()
+    texts = {one.key: one.text for one in theirs}
+    found = differing(theirs, ours)
+    for key, lines in found.items():
+        if key not in known or known[key].lines != lines:
+            kind = known[key].kind if key in known else "KIND"
+            print(f"{key} {kind}: {texts[key]}\n" + "\n".join(f"  {line}" for line in lines))
+    print(f"{len(theirs)} steps, {len(found)} differ; no longer: {', '.join(known.keys() - found.keys()) or 'none'}")
+
+
+if __name__ == "__main__":
+    record()
