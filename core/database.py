@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class Database:
                 self.path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
             )
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(connection)
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
             connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.OperationalError as error:
@@ -161,3 +162,19 @@ def statements(script: str) -> Iterator[str]:
             if pending.strip(" \n;"):
                 yield pending
             pending = ""
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Waits for others that open a new file too: for that switch alone SQLite does not wait itself.
+
+    Raises sqlite3.OperationalError.
+    """
+    end = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.002)

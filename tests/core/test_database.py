@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,18 @@ def test_processes_and_threads_take_turns(tmp_path: Path) -> None:
     numbers = [row[0] for row in database.read().execute("SELECT n FROM t ORDER BY n")]
     assert numbers == list(range(200))
     database.close()
+
+
+def test_any_number_of_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from core.database import Database\n"
+        "for n in range(20):\n"
+        "    time.sleep(max(0, float(sys.argv[2]) + n / 40 - time.time()))\n"
+        f"    Database(Path(sys.argv[1], str(n)), 'me', [{TABLE!r}])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(time.time() + 0.3)]
+    others = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [other.communicate()[1] for other in others] == [""] * 4
 
 
 def test_what_is_no_database_is_named(tmp_path: Path) -> None:
