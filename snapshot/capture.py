@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from layer.pack import PACK_VERSION, pack
+from layer.pack import PACK_VERSION, Packed, pack
 from snapshot.duplicate import duplicate
 from snapshot.thin import drop_stubs, drop_unchanged
 from store.disk import disk_errors
@@ -36,17 +36,39 @@ class Capture:
         with disk_errors(self._store.root):
             drop_stubs(self._copy, lowers, stubs)
             drop_unchanged(self._copy, lowers)
-            packed = pack(self._copy)
+            packed = self._pack()
             if not packed.entries:
                 return None
             name = self._claim.place(self._copy)
-            self._store.sync_layers()
+            self._store.sync_layers()  # by now little is left to wait for
         layer = Layer(packed.diff_id, name, packed.size, "packed", PACK_VERSION)
         with self._store.transaction():
             self._store.leases.session.hold_layer(layer.diff_id)
             winner = self._store.layers.add(layer)
         self._claim.settle(keep=winner.directory == name)
         return winner
+
+    def _pack(self) -> Packed:
+        """Hash what the disk is writing down at the same time."""
+        import threading
+
+        failed: list[OSError] = []
+
+        def flush() -> None:
+            try:
+                self._store.sync_layers()
+            except OSError as error:
+                failed.append(error)
+
+        flusher = threading.Thread(target=flush, name="sync", daemon=True)
+        flusher.start()
+        try:
+            packed = pack(self._copy)
+        finally:
+            flusher.join()
+        if failed:
+            raise failed[0]
+        return packed
 
     def __enter__(self) -> Self:
         return self

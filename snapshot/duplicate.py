@@ -28,7 +28,10 @@ def duplicate(source: Path, target: Path) -> None:
     copier = _Copier(target)
     try:
         for fd, name, path, entry in walk(source, changing=True):
-            copier.enter(path, fd) if entry is None else copier.copy(fd, name, path)
+            if entry is None:
+                copier.enter(path, fd)
+            else:
+                copier.copy(fd, name, path, entry.is_file(follow_symlinks=False))
         copier.leave(0)
     finally:
         copier.close()
@@ -49,6 +52,7 @@ class _Level:
 class _Copier:
     def __init__(self, target: Path) -> None:
         self._root = os.open(target, _DIRECTORY)
+        self._ours = _owner(os.fstat(self._root))  # of whatever is made below it
         self._levels: list[_Level] = []
         self._first: dict[int, bytes] = {}  # inode → the first copy's path
         self._shares = True
@@ -68,17 +72,18 @@ class _Copier:
                 os.close(far.fd)
                 far.fd = None
 
-    def copy(self, directory: int, name: bytes, path: bytes) -> None:
-        """The walk comes to something else."""
+    def copy(self, directory: int, name: bytes, path: bytes, regular: bool) -> None:
+        """The walk comes to something else, `regular` for a plain file."""
         target = self._parent(path[: -len(name)].rstrip(b"/"))
         with contextlib.suppress(FileNotFoundError):
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if status.st_nlink > 1 and not self._is_first(status, name, path, target):
+            if regular:
+                self._file(directory, name, path, target)
                 return
-            if stat.S_ISREG(status.st_mode):
-                self._file(directory, name, target)
-            elif not stat.S_ISSOCK(status.st_mode):
-                _special(directory, name, status, target)
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            form = stat.S_IFMT(status.st_mode)
+            if form in (stat.S_IFSOCK, stat.S_IFREG, stat.S_IFDIR) or self._linked(status, name, path, target):
+                return  # the latter two have only just taken another's place
+            _special(directory, name, status, target)
 
     def _parent(self, path: bytes) -> int:
         while self._levels[-1].path != path:
@@ -87,33 +92,39 @@ class _Copier:
         assert fd is not None
         return fd
 
-    def _is_first(self, status: os.stat_result, name: bytes, path: bytes, target: int) -> bool:
-        first = self._first.get(status.st_ino)
-        if first is None or is_whiteout(status):
-            self._first[status.st_ino] = path
-            return True
+    def _linked(self, status: os.stat_result, name: bytes, path: bytes, target: int) -> bool:
+        """Make a name of a copy that is there already; else remember this one."""
+        if status.st_nlink < 2 or is_whiteout(status):
+            return False
+        first = self._first.setdefault(status.st_ino, path)
+        if first == path:
+            return False
         os.link(first, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False)
-        return False
+        return True
 
-    def _file(self, directory: int, name: bytes, target: int) -> None:
-        source = os.open(name, _READ, dir_fd=directory)
+    def _file(self, directory: int, name: bytes, path: bytes, target: int) -> None:
+        source = _open(directory, name)
         try:
             status = os.fstat(source)
+            if not stat.S_ISREG(status.st_mode) or self._linked(status, name, path, target):
+                return
             copy = os.open(name, _CREATE, 0o600, dir_fd=target)
             try:
                 self._content(source, copy, status.st_size)
-                _put(copy, status, _attributes(source))
+                self._put(copy, status, _attributes(source))
             finally:
                 os.close(copy)
         finally:
             os.close(source)
 
     def _content(self, source: int, copy: int, size: int) -> None:
-        if size <= SMALL_BYTES:
-            while data := os.read(source, SMALL_BYTES + 1):
-                os.write(copy, data)
-        elif not (self._shares and self._share(source, copy)):
-            copy_content(source, copy, size)
+        if size > SMALL_BYTES:
+            if not (self._shares and self._share(source, copy)):
+                copy_content(source, copy, size)
+        elif size:
+            data = os.read(source, size)
+            if data and os.write(copy, data) < size:
+                copy_content(source, copy, size)
 
     def _share(self, source: int, copy: int) -> bool:
         import fcntl
@@ -133,8 +144,17 @@ class _Copier:
             assert level.fd is not None
             if self._levels and self._levels[-1].fd is None:
                 self._levels[-1].fd = os.open("..", _DIRECTORY, dir_fd=level.fd)
-            _put(level.fd, level.status, level.attributes)
+            self._put(level.fd, level.status, level.attributes)
             os.close(level.fd)
+
+    def _put(self, fd: int, status: os.stat_result, attributes: dict[str, bytes]) -> None:
+        """Give a new file or directory everything but its content."""
+        if _owner(status) != self._ours:
+            os.fchown(fd, status.st_uid, status.st_gid)
+        for name, value in attributes.items():
+            os.setxattr(fd, name, value)
+        os.fchmod(fd, stat.S_IMODE(status.st_mode))  # after chown, which takes the setuid bits
+        os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def close(self) -> None:
         for level in self._levels:
@@ -143,17 +163,22 @@ class _Copier:
         os.close(self._root)
 
 
+def _open(directory: int, name: bytes) -> int:
+    try:
+        return os.open(name, _READ, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link by now
+            raise FileNotFoundError from error
+        raise
+
+
 def _attributes(fd: int) -> dict[str, bytes]:
     names = os.listxattr(fd)
     return {name: os.getxattr(fd, name) for name in names if name in OPAQUE or not name.startswith(NOT_CARRIED)}
 
 
-def _put(fd: int, status: os.stat_result, attributes: dict[str, bytes]) -> None:
-    os.fchown(fd, status.st_uid, status.st_gid)
-    for name, value in attributes.items():
-        os.setxattr(fd, name, value)
-    os.fchmod(fd, stat.S_IMODE(status.st_mode))  # after chown, which takes the setuid bits
-    os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+def _owner(status: os.stat_result) -> tuple[int, int]:
+    return status.st_uid, status.st_gid
 
 
 def _special(directory: int, name: bytes, status: os.stat_result, target: int) -> None:
