@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 
 from core.errors import InvalidInput
 
@@ -20,11 +19,14 @@ def format_instant(nanoseconds: int) -> str:
     """Nanoseconds since the epoch as RFC 3339 in UTC; a zero fraction is left out."""
     seconds, rest = divmod(nanoseconds, 10**9)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"
 
 
 def parse_instant(text: str) -> int:
     """Nanoseconds since the epoch of an RFC 3339 instant. Raises InvalidInput."""
+    from datetime import datetime
+
     found = _RFC3339.fullmatch(text)
     if not found:
         raise InvalidInput(f"invalid timestamp: {text!r}", "write it like 2026-01-31T12:00:00Z")

@@ -7,9 +7,9 @@ Letting the runtime compile it costs 12 ms a start; crun takes the finished prog
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
+from _blake2 import blake2b  # as in runtime.state
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def program(chosen: str, capabilities: Sequence[str], state: Path) -> bytes | No
         return None
     status = os.stat(path)
     facts = f"{path} {status.st_mtime_ns} {status.st_size} {os.uname().machine} {' '.join(capabilities)}"
-    kept = state / f"seccomp-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
+    kept = state / f"seccomp-{blake2b(facts.encode(), digest_size=8).hexdigest()}"
     with contextlib.suppress(FileNotFoundError):
         return kept.read_bytes() or None
     from core.files import write_file
