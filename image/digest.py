@@ -6,12 +6,12 @@ Each is a `str` of the form `algorithm:hex`, so it prints, compares and serialis
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import Self
 
 from core.errors import InvalidInput
+from core.hashing import hasher
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
@@ -32,7 +32,9 @@ class _Hash(str):
     @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
         """The hash of `data`, for small things already in memory."""
-        return cls(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
+        found = hasher(algorithm, len(data))
+        found.update(data)
+        return cls(f"{algorithm}:{found.hexdigest()}")
 
     @property
     def algorithm(self) -> str:

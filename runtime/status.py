@@ -12,16 +12,17 @@ import os
 import select
 import time
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from core.locks import is_locked
+from core.value import Value
 
 KILLED = 137
 LAST_WORDS_SECONDS = 2.0
 State = Literal["created", "running", "exited"]
 
 
-class Status(NamedTuple):
+class Status(Value):
     """Instants are nanoseconds since the epoch, 0 where there was none. `keeper` is a pid, 0 unless it is running."""
 
     state: State

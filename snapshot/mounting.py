@@ -35,7 +35,11 @@ def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: b
 
     Raises Unavailable where the kernel refuses.
     """
-    place = os.path.relpath(home, layers)
+    top = f"{layers}/"
+    if _is_short(top, lower):
+        place, lower = str(home), [top + name for name in lower]
+    else:
+        place = os.path.relpath(home, layers)
     own: Options = (("upperdir", f"{place}/upper"), ("workdir", f"{place}/work"), *_common(userxattr))
 
     def work() -> None:
@@ -48,7 +52,12 @@ def mount_overlay(layers: Path, lower: Sequence[str], home: Path, *, volatile: b
                     raise
         _mount(lower, own, f"{place}/rootfs", 0)
 
-    _in_layers(layers, home / "rootfs", work)
+    _in_layers(layers if place != str(home) else None, home / "rootfs", work)
+
+
+def _is_short(top: str, lower: Sequence[str]) -> bool:
+    """Whether whole names will do: a directory of one's own to name them from takes a thread of one's own."""
+    return not set(",:\\") & set(top) and sum(len(top) + len(name) + 1 for name in lower) < _PAGE // 2 - 3 * len(top)
 
 
 def mount_view(layers: Path, lower: Sequence[str], target: Path, *, userxattr: bool) -> None:
@@ -69,9 +78,9 @@ def _common(userxattr: bool) -> Options:
     return (("userxattr", None), *_PLAIN) if userxattr else _PLAIN
 
 
-def _in_layers(layers: Path, target: Path, work: Callable[[], None]) -> None:
+def _in_layers(layers: Path | None, target: Path, work: Callable[[], None]) -> None:
     try:
-        in_directory(layers, work)
+        in_directory(layers, work) if layers else work()
     except OSError as error:
         raise Unavailable(
             f"cannot mount an overlay on {target}: {error.strerror}", "`dmesg` may tell what the kernel dislikes"

@@ -6,12 +6,12 @@ or it never existed; `open` reads it and vouches for what it gave; `delete` ends
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Protocol, Self
 
 from core.errors import Integrity, NotFound
+from core.hashing import hasher
 from core.value import Value
 from image.digest import Digest
 
@@ -93,7 +93,7 @@ class VerifyingFile:
         self.digest = digest
         self.size = size
         self._file = file
-        self._hash = hashlib.new(digest.algorithm)
+        self._hash = hasher(digest.algorithm, size)
         self._count = 0
         self._checked = False
 

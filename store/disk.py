@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +131,8 @@ class DiskBlobWriter:
     """See BlobWriter."""
 
     def __init__(self, blobs: DiskBlobs, algorithm: str) -> None:
+        import hashlib
+
         self._blobs = blobs
         self._algorithm = algorithm
         self._hash = hashlib.new(algorithm)

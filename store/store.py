@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from core.database import Database
 from core.errors import Unavailable
 from core.files import make_directories
 from store import catalog
 from store.disk import DiskBlobs
-from store.file_digests import FileDigests
 from store.holds import Holds
 from store.images import Images
 from store.layers import LayerTable
@@ -22,6 +22,9 @@ from store.leases import Leases
 from store.records import Records
 from store.tags import Tags
 from store.temporary import Temporaries
+
+if TYPE_CHECKING:
+    from store.file_digests import FileDigests
 
 # Only the top is open to others (to pass through, not to list): a layer may contain setuid programs (CVE-2021-41091).
 _DIRECTORIES = ("blobs", "layers", "snapshots", "containers", "builds", "tmp", "locks")
@@ -45,7 +48,13 @@ class Store:
         self.records = Records(database)
         self.holds = Holds(database)
         self.temporaries = Temporaries(root)
-        self.file_digests = FileDigests(root / "files.db")
+
+    @cached_property
+    def file_digests(self) -> FileDigests:
+        """What files of build contexts hashed to."""
+        from store.file_digests import FileDigests
+
+        return FileDigests(self.root / "files.db")
 
     @classmethod
     def open(cls, root: Path, *, sync: bool = True) -> Self:
@@ -78,7 +87,8 @@ class Store:
     def close(self) -> None:
         """Release this process's lease and the database. Harmless to repeat."""
         self.leases.close()
-        self.file_digests.close()
+        if "file_digests" in vars(self):
+            self.file_digests.close()
         self.database.close()
 
     def leave(self) -> None:
