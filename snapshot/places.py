@@ -119,13 +119,21 @@ class Places:
     def remove(self, key: str) -> None:
         path = self._checked(key)
         self._check_unmounted(key, path)
-        doomed = self._temporaries.path / short_name()
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(path, doomed)
-            remove(doomed)
         fd = self._locks.pop(key, None)
         if fd is not None:
+            doomed = self._temporaries.path / short_name()
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, doomed)
+                remove(doomed)
             os.close(fd)
+        elif path.exists():
+            self._remove_unlocked(path)
+
+    def _remove_unlocked(self, path: Path) -> None:
+        """Another process prepared it. It goes by way of a directory that we have locked: what lies in `tmp` without a
+        lock is anybody's to remove."""
+        with self.scratch() as home, contextlib.suppress(FileNotFoundError):
+            os.rename(path, home / "snapshot")
 
     def _check_unmounted(self, key: str, path: Path) -> None:
         if os.path.ismount(path / "rootfs"):

@@ -6,6 +6,7 @@ builds, the manifest is made here (OCI media types) and is the same each time.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from snapshot.layers import Layers
     from store.images import Image
     from store.layers import Layer
+    from store.leases import Lease
     from store.store import Store
 
 
@@ -53,7 +55,7 @@ class Push:
     def run(self) -> Descriptor:
         """The descriptor of the manifest that the tag points to now. Harmless to repeat."""
         with self._store.leases.take("push") as lease:
-            lease.hold_image(self._image.id)
+            self._hold(lease)
             manifest = self._manifest()
             config = self._store.blobs.read(self._image.id, MAX_BYTES * 2)
             sent = self._send_blobs(manifest, config)
@@ -66,6 +68,16 @@ class Push:
             self._put(manifest)
             self._remember(manifest)
         return manifest.descriptor
+
+    def _hold(self, lease: Lease) -> None:
+        """Looking up and leasing is one transaction: what is here now will still be here at the end."""
+        with self._store.transaction(durable=False):
+            if self._store.images.get(self._image.id) is None:
+                raise NotFound(f"image {self._image.id.short} was removed meanwhile", "pull or build it again")
+            lease.hold_image(self._image.id)
+            tag = self._store.tags.get(self._reference) if self._reference.tag else None
+            if tag:
+                lease.hold_blob(tag.target.digest)
 
     def _manifest(self) -> Manifest:
         """The manifest that the name points to where it is one of this image, else the image's own."""
@@ -130,6 +142,7 @@ class Push:
             raise WrongBytes(f"{what}: the registry stored {stored[:80]}, {manifest.descriptor.digest} was sent")
 
     def _remember(self, manifest: Manifest) -> None:
-        """`repository@digest` is written down, and the manifest it names is kept."""
+        """`repository@digest` is written down, and the manifest it names is kept; unless the image was removed meanwhile."""
         digest: Digest = self._store.blobs.add(manifest.raw)
-        self._store.tags.add_digest(self._reference.with_digest(digest), self._image.id)
+        with contextlib.suppress(NotFound):
+            self._store.tags.add_digest(self._reference.with_digest(digest), self._image.id)

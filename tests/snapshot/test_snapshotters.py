@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, Unsupported
+from core.removal import remove as really_remove
 from snapshot.choose import choose
 from snapshot.copying import Copying
 from snapshot.overlay import Overlay
+from store.temporary import Temporaries
 from tests.conftest import needs
 from tests.suites.contained import inside, inside_user_namespace
 from tests.suites.snapshots import CHANGES, Open, SnapshotterSuite, base, build, write
@@ -208,6 +210,25 @@ class TestCopying(SnapshotterSuite):
         snapshots.prepare("two", [link, "byhand"])
         assert os.listdir(tmp_path / "outside") == []
         assert (root / "snapshots/two/rootfs/dir/file").read_text() == "x"
+
+
+def test_what_a_dead_process_prepared_is_not_anybodys_while_it_is_removed(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = os.fork()
+    if child == 0:
+        Copying(store_root).prepare("dead", [])
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    seen: list[tuple[int, Path]] = []
+
+    def sweeping(path: Path) -> int:
+        seen.extend(Temporaries(store_root).dead())
+        return really_remove(path)
+
+    monkeypatch.setattr("snapshot.places.remove", sweeping)
+    Copying(store_root).remove("dead")
+    assert not seen and not Copying(store_root).keys() and not os.listdir(store_root / "tmp")
 
 
 @needs("mount")

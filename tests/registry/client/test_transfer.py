@@ -384,3 +384,16 @@ def test_another_range_than_was_asked_for_is_refused(
     faulty.cut_downloads = [1_000_000]
     with pytest.raises(WrongBytes, match="another range"):
         other.pull(client, pushed.replace(pushed.partition("/")[0], serve(answer).address))
+
+
+def test_an_image_that_is_removed_before_the_push_begins_is_said_to_be(
+    pushed: str, shelf: Shelf, client: Client
+) -> None:
+    image = next(iter(shelf.store.images.all()))
+    for tag in shelf.store.tags.of_image(image.id):
+        shelf.store.tags.delete(tag.reference)
+    for reference in shelf.store.tags.digests_of(image.id):
+        shelf.store.tags.delete_digest(reference)
+    shelf.store.images.delete(image.id)
+    with pytest.raises(NotFound, match="removed meanwhile"):
+        client.push(image, Reference.parse(pushed), shelf.store, shelf.layers)
