@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import pytest
 
+from core import syscalls
 from tests.conftest import needs
 from tests.suites.driven import Driven
 from tests.suites.ledger import Ledger
@@ -68,7 +69,7 @@ class Scene:
     def close(self) -> None:
         for place in (self.disk, self.ground):
             if place.is_mount():
-                subprocess.run(["umount", place], check=True)
+                syscalls.unmount(place)
 
     def context(self, me: str, number: int) -> Path:
         directory = self.base / me
@@ -86,6 +87,10 @@ class Scene:
             self.ledger.add(name, begin, value(said))
         self.done += 1
         return said
+
+    def id_of(self, name: str) -> Callable[[str], str]:
+        """For `do`: the image that the name stands for, whatever was printed."""
+        return lambda said: self.store.run("images", "-q", "--no-trunc", name).strip()
 
     def copy(self, number: int) -> Copy:
         path = self.ground / f"copy{number}.img"
@@ -134,7 +139,7 @@ class Scene:
         try:
             return [f"{copy.path.name}: {loss}" for loss in self._compare(place, copy)]
         finally:
-            subprocess.run(["umount", place], check=True)
+            syscalls.unmount(place)
 
     def _compare(self, place: Path, copy: Copy) -> Iterator[str]:
         store = Driven(place / "store", sync=self.sync)
@@ -173,7 +178,7 @@ def builds(scene: Scene, me: str) -> Iterator[None]:
 def pulls(scene: Scene, me: str) -> Iterator[None]:
     for number in itertools.count():
         name = f"{scene.registry}/app{number % 3}:1"
-        scene.do(name, lambda said: scene.store.run("images", "-q", "--no-trunc", name).strip(), "pull", "-q", name)
+        scene.do(name, scene.id_of(name), "pull", "-q", name)
         yield
         if number % 3 == 2:
             for old in range(3):
@@ -218,8 +223,7 @@ def moves(scene: Scene, me: str) -> Iterator[None]:
         scene.do(name, gone, "rmi", name)
         yield
         scene.do("", gone, "builder", "prune", "-af")
-        loaded = ("load", "-q", "-i", path)
-        scene.do(name, lambda said: scene.store.run("images", "-q", "--no-trunc", name).strip(), *loaded)  # noqa: B023
+        scene.do(name, scene.id_of(name), "load", "-q", "-i", path)
         yield
 
 

@@ -412,13 +412,13 @@ class TestTerminal:
             "run", "-d", "--rm", "--name", "job", "--network", "none", bb,
             "sh", "-c", "trap 'echo bye; exit 5' TERM; while :; do echo on; sleep 0.05; done",
         )  # fmt: skip
-        attached = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "lamella", "attach", "job"],
             env={**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert attached.stdout and attached.stdout.readline() == b"on\n"
-        attached.terminate()  # is passed on
-        assert attached.stdout.read().endswith(b"bye\n") and attached.wait(10) == 5
+        ) as attached:  # fmt: skip
+            assert attached.stdout and attached.stdout.readline() == b"on\n"
+            attached.terminate()  # is passed on
+            assert attached.stdout.read().endswith(b"bye\n") and attached.wait(10) == 5
 
     def test_stop_sends_the_signal_that_is_named(self, lamella: Lamella, bb: str) -> None:
         lamella(

@@ -31,7 +31,6 @@ class Driven:
         self.root, self.mark = root, mark
         self.env = {**os.environ, "LAMELLA_ROOT": str(root), "PYTHONPATH": str(ROOT)}
         self.env |= {} if sync else {"LAMELLA_NO_SYNC": "1"}
-        self.mounts = mounts()
 
     def start(self, *words: object, **options: object) -> subprocess.Popen[str]:
         """In a session of its own, with nothing on its standard input."""
@@ -57,10 +56,14 @@ class Driven:
     def settle(self) -> None:
         """Whatever ends a moment after its command has ended; raises AssertionError for what does not."""
         for _ in range(150):
-            if not self.processes() and mounts() <= self.mounts:
+            if not self.processes() and not self.mounts():
                 return
             time.sleep(0.02)
-        raise AssertionError(f"left over: {self.processes()}, {mounts() - self.mounts} mounts")
+        raise AssertionError(f"left over: {self.processes()}, {self.mounts()}")
+
+    def mounts(self) -> list[str]:
+        """What is mounted below the store or is made of it, as everybody sees it."""
+        return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.root) in line]
 
     def processes(self) -> list[str]:
         """The command lines of living processes that belong to the store."""
@@ -110,7 +113,3 @@ class Driven:
         yield from map(str, (self.root / "blobs").glob("*/*/*"))
         for place in ("layers", "containers"):
             yield from (f"{place}/{name}" for name in os.listdir(self.root / place))
-
-
-def mounts() -> int:
-    return len(Path("/proc/self/mounts").read_text().splitlines())
