@@ -98,6 +98,7 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
             quietly(maker.build(big, "moved", cached=True))
             quietly(maker.save("moved", moved_by(maker)))
         forget(tool, "moved")
+        forget(tool, pulled)
 
     def archive_of_podman(tool: Tool) -> None:
         """An archive whose layers podman has packed."""
@@ -109,6 +110,7 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
             for name in ("localhost/moved", "big"):
                 forget(maker, name)
         forget(tool, "localhost/moved")
+        forget(tool, pulled)
 
     def uncommitted(tool: Tool, name: str, script: str) -> None:
         """A stopped container that has done `script`, and no image of it."""

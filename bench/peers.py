@@ -158,7 +158,19 @@ class Podman(Tool):
         return self.words("push", "-q", "--tls-verify=false", name)
 
     def pull(self, name: str) -> Command:
-        return self.words("pull", "-q", "--tls-verify=false", name)
+        return self._elsewhere("pull", "-q", "--tls-verify=false", name)
+
+    def load(self, archive: Path) -> Command:
+        return self._elsewhere("load", "-q", "-i", str(archive))
+
+    def forget(self, *names: str) -> list[Command]:
+        return [self._elsewhere("rmi", "-f", *names), self._elsewhere("image", "prune", "-f")]
+
+    def _elsewhere(self, *arguments: str) -> Command:
+        """On a second store: the first has the same layer in what it built."""
+        command = self.words(*arguments)
+        moved = {str(self.work / name): str(self.work / f"{name}2") for name in ("store", "run")}
+        return Command([moved.get(word, word) for word in command.words], command.env)
 
 
 class Docker(Tool):
@@ -209,6 +221,15 @@ class Docker(Tool):
         return self.words(
             "build", "-q", "--network", "host", *([] if cached else ["--no-cache"]), "-t", tag, str(context)
         )
+
+    def forget(self, *names: str) -> list[Command]:
+        """Everything but the base: images of other names and both caches have the same layer."""
+        return [
+            self.words("create", "--name", "keep", "base", "true"),
+            self.words("rmi", "-f", *names),
+            self.words("image", "prune", "-a", "-f"),
+            self.words("builder", "prune", "-a", "-f"),
+        ]
 
 
 class BuildKit(Docker):
