@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from builder.checks.memory import Told, findings_of, nobody, refuse
 from builder.context import Context, Foreseen, ignore_rules, nothing_foreseen
 from builder.dockerfile.parser import parse
 from builder.export import epoch_of, export
@@ -22,7 +23,6 @@ from image.platform import Platform
 from image.reference import Reference
 
 if TYPE_CHECKING:
-    from builder.dockerfile.instructions import Dockerfile
     from runtime.step import StepRunner
     from snapshot.layers import Layers
     from snapshot.protocol import Snapshotter
@@ -35,9 +35,10 @@ SHORT_ID = 12
 
 def build(
     request: BuildRequest, store: Store, layers: Layers, snapshotter: Snapshotter, runner: Callable[[], StepRunner],
-    source: ImageSource, progress: Progress, foreseen: Foreseen | None = None,
+    source: ImageSource, progress: Progress, foreseen: Foreseen | None = None, told: Told = nobody,
 ) -> BuildResult:  # fmt: skip
-    """The image that `request` asks for, durable and tagged when this returns. `foreseen` may know statuses in the context.
+    """The image that `request` asks for, durable and tagged when this returns. `foreseen` may know statuses in the context;
+    `told` hears what the checks find before the first step runs.
 
     Must run inside `core.namespaces.contained`. Raises DockerfileError, StepFailed, NotFound, InvalidInput, Unavailable;
     what the finished steps gave is kept for the next try.
@@ -49,8 +50,11 @@ def build(
     with store.leases.take("build") as lease:
         planner = Planner(request, dockerfile, _finder(store, source, lease, request, progress))
         target = planner.plan()
-        for warning in (warnings := _warnings(planner, dockerfile)):
+        findings = findings_of(request, dockerfile, planner, store)
+        for warning in _warnings(planner):
             progress.warn(warning)
+        told(findings)
+        refuse(request, dockerfile, findings)
         tools = Tools(
             store,
             layers,
@@ -61,7 +65,7 @@ def build(
             lease,
         )
         image = _solve(request, tools, target, epoch)
-    return BuildResult(image, tuple(warnings))
+    return BuildResult(image, findings)
 
 
 def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None) -> Image:
@@ -120,9 +124,6 @@ def _by_id(store: Store, name: str) -> Image | None:
     return by_prefix(store, name) if len(name.removeprefix("sha256:")) >= SHORT_ID else None
 
 
-def _warnings(planner: Planner, dockerfile: Dockerfile) -> list[str]:
-    found = [f"{finding.span}: {finding.message} ({finding.rule})" for finding in dockerfile.findings]
+def _warnings(planner: Planner) -> tuple[str, ...]:
     unused = planner.scope.unused()
-    if unused:
-        found.append(f"one or more build-args {unused} were not consumed: no ARG declares them")
-    return [*found, *planner.scope.warnings]
+    return (f"one or more build-args {unused} were not consumed: no ARG declares them",) if unused else ()

@@ -35,6 +35,11 @@ def result_key(config: bytes) -> str:
     return _hash(["result", config.decode()])
 
 
+def check_key(facts: Sequence[Any]) -> str:
+    """The key of what the build checks say."""
+    return _hash(["check", facts])
+
+
 def _hash(value: Any) -> str:
     import json
 

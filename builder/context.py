@@ -53,15 +53,18 @@ class Source(Value):
         return posixpath.basename(self.name)
 
 
-def ignore_rules(context: Path, dockerfile: Path | None) -> Ignore:
-    """The rules in the file beside the `dockerfile`, if it is one, which win entirely; else those in the context."""
+def ignore_file(context: Path, dockerfile: Path | None) -> Path | None:
+    """Where the ignore rules are: beside the `dockerfile`, if it is a file, or else in the context."""
     candidates = [Path(resolve_in(context, ".dockerignore"))]
     if dockerfile:
         candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
-    for path in candidates:
-        if path.is_file():
-            return Ignore.parse(path.read_bytes(), path.name)
-    return NOTHING
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def ignore_rules(context: Path, dockerfile: Path | None) -> Ignore:
+    """The rules in the file beside the `dockerfile`, which win entirely; else those in the context."""
+    path = ignore_file(context, dockerfile)
+    return Ignore.parse(path.read_bytes(), path.name) if path else NOTHING
 
 
 class Context:

@@ -29,10 +29,10 @@ class Interpreter:
 
     def apply(self, state: StageState, instruction: Instruction) -> Result:
         """The state after `instruction`, its step (None when it only changes the config) and the step's text."""
+        if isinstance(instruction, Arg):
+            return self.scope.declare(state, instruction), None, ""
         one = self._expanded(state, instruction)
         match one:
-            case Arg():
-                return self.scope.declare(state, one), None, ""
             case Run():
                 return self._run(state, one)
             case Copy():
@@ -46,7 +46,7 @@ class Interpreter:
                 return fold(state, one), None, ""
 
     def _expanded(self, state: StageState, instruction: T) -> T:
-        return instruction.expanded(self.scope.expander(state.variables, instruction.span))
+        return instruction.expanded(self.scope.expander(state.variables))
 
     def _run(self, state: StageState, one: Run) -> Result:
         _refuse(one, bool(one.mounts), "RUN --mount")
@@ -63,8 +63,7 @@ class Interpreter:
             state.working_dir, state.config.user, "none" if network == "none" else "host", self.scope.request.add_hosts,
         )  # fmt: skip
         said = " ".join(argv)
-        counted = f"|{len(state.run_args)} {' '.join(state.run_args)} " if state.run_args else ""
-        return state.noted(f"RUN {counted}{said} # buildkit", layer=True), op, one.text
+        return state.noted(f"RUN {state.counted_args}{said} # buildkit", layer=True), op, one.text
 
     def _copy(self, state: StageState, one: Copy) -> Result:
         origin = self._find_origin(one.origin, one) if one.origin else None

@@ -42,6 +42,9 @@ class Planner:
         self._find = find
         self._stages: dict[int, Stage] = {}
         self._images: dict[str, BaseImage] = {}
+        # For the checks: what each planned stage starts from, and its own instructions with the state before each.
+        self.bases: dict[int, Stage | BaseImage | None] = {}
+        self.seen: dict[int, list[tuple[StageState, Instruction]]] = {}
 
     def plan(self) -> Stage:
         """The target's stage, everything it needs hanging below it. Raises DockerfileError, InvalidInput, NotFound."""
@@ -68,8 +71,10 @@ class Planner:
 
     def _plan_stage(self, number: int) -> Stage:
         source = self.dockerfile.stages[number]
-        start = source.start.expanded(self.scope.expander(self.scope.globals, source.span))
+        start = source.start.expanded(self.scope.expander(self.scope.globals))
         base, state = self._base(number, start)
+        self.bases[number] = base
+        seen = self.seen[number] = []
         triggers = [self._trigger(text, source) for text in _triggers(base)]
         instructions = [*triggers, *source.instructions]
         total = (base is not None) + sum(map(_makes_layer, instructions))
@@ -77,7 +82,9 @@ class Planner:
         interpreter = Interpreter(self.scope, lambda name, asking: self._origin(number, name, asking))
         done = int(base is not None)
         steps: list[Step] = []
-        for instruction in instructions:
+        for place, instruction in enumerate(instructions):
+            if place >= len(triggers):
+                seen.append((state, instruction))
             state, op, text = interpreter.apply(state, instruction)
             if op is not None:
                 done += 1

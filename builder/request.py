@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+from builder.dockerfile.source import Finding
 from core.value import Value, field
 from image.platform import Platform, host_platform
 from image.reference import Reference
@@ -52,7 +53,7 @@ class BuildRequest(Value):
 
 
 class BuildResult(Value):
-    """The image, and what the user should know although it did not stop the build."""
+    """The image, and what the checks find in the Dockerfile although it did not stop the build."""
 
     image: Image
-    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()

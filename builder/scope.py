@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from builder.dockerfile.expand import Expander
-from builder.dockerfile.instructions import Arg, Dockerfile
-from builder.dockerfile.source import Span
+from builder.dockerfile.instructions import Arg, Declaration, Dockerfile
 from builder.request import PROXY_ARGS, BuildRequest
 from builder.state import StageState
 from image.platform import Platform, host_platform
 
 # Build args that steer a builder and need no ARG (reference: Dockerfile, "BuildKit built-in build args").
 _STEERING = ("BUILDKIT_", "SOURCE_DATE_EPOCH")
+# They say what is scanned, and no step sees them.
+_NO_ENV = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")
 
 
 class Scope:
-    """The names of one build. Collects warnings, and which build args nobody asked for."""
+    """The names of one build. Knows which build args nobody asked for."""
 
     def __init__(self, request: BuildRequest, dockerfile: Dockerfile) -> None:
         self.request = request
         self.escape = dockerfile.escape
-        self.warnings: list[str] = []
         self.declared: set[str] = set()
         self.automatic = _automatic(request)
         self.globals = self._global_args(dockerfile)
@@ -30,43 +30,42 @@ class Scope:
         values = self.automatic | {k: v for k, v in self.request.args.items() if k in self.automatic}
         for arg in dockerfile.global_args:
             for declaration in arg.declarations:
-                one = Arg(arg.span, arg.text, arg.source, (declaration,)).expanded(self.expander(values, arg.span))
-                key, default = one.declarations[0].key, one.declarations[0].default
-                self.declared.add(key)
-                value = self.request.args.get(key, default)
-                if value is not None:
-                    values[key] = value
+                self._settle(arg, declaration, values)
         return values
 
-    def expander(self, values: Mapping[str, str], span: Span) -> Expander:
-        """An expander that sees `values`; a name that is not among them is warned of, with its place."""
+    def _settle(self, arg: Arg, declaration: Declaration, values: dict[str, str]) -> str | None:
+        """The value of one name of an ARG, put among `values`, which are what it sees; None where there is none. A build
+        arg wins over the default, which is not even looked at then."""
+        key = declaration.key
+        self.declared.add(key)
+        value = self.request.args.get(key)
+        if value is None and declaration.default is not None:
+            one = Arg(arg.span, arg.text, arg.source, (declaration,)).expanded(self.expander(values))
+            value = one.declarations[0].default
+        if value is not None:
+            values[key] = value
+        return value
 
-        def unset(name: str) -> None:
-            self.warn(f"{span}: ${name} is not set")
-
-        return Expander(values.get, self.escape, unset)
-
-    def warn(self, message: str) -> None:
-        """Add a warning, once."""
-        if message not in self.warnings:
-            self.warnings.append(message)
+    def expander(self, values: Mapping[str, str]) -> Expander:
+        """An expander that sees `values`; names that are not among them are for the checks to tell."""
+        return Expander(values.get, self.escape)
 
     def declare(self, state: StageState, arg: Arg) -> StageState:
         """The state after an ARG of a stage. A build arg wins over the default here, and that over the global value."""
         from core.value import replace
 
-        args, said = dict(state.args), []
+        args, said, seen = dict(state.args), [], state.variables
         for declaration in arg.declarations:
             key = declaration.key
-            self.declared.add(key)
-            value = self.request.args.get(key, declaration.default)
+            value = self._settle(arg, declaration, seen)
             if value is None:
                 value = self.globals.get(key)
-            if value is not None:
+            if value is not None and key not in _NO_ENV:
                 args.pop(key, None)
-                args[key] = value
+                args[key] = seen[key] = value
             said.append(key if value is None else f"{key}={value}")
-        return replace(state, args=args).noted(f"ARG {' '.join(said)}")
+        declared = tuple(dict.fromkeys([*state.declared, *(each.key for each in arg.declarations)]))
+        return replace(state, args=args, declared=declared).noted(f"ARG {' '.join(said)}")
 
     @property
     def proxies(self) -> dict[str, str]:

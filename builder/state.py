@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builder.request import PROXY_ARGS
 from core.value import Value, field, replace
 from image.config import ContainerConfig, ImageConfig
 
@@ -22,6 +21,7 @@ class Entry(Value):
 
 class StageState(Value):
     """`args` are the ARGs in effect that have a value, in the order they were declared; they are no part of the image.
+    `declared` are all names that an ARG has declared so far, those without a value or with an ENV in place of it too.
 
     `cmd_set` and `entrypoint_set` tell whether this very stage has set them (an ENTRYPOINT drops only an inherited CMD).
     `history` are this file's own entries: those of the base image come before them.
@@ -32,6 +32,7 @@ class StageState(Value):
     history: tuple[Entry, ...] = ()
     cmd_set: bool = False
     author: str = ""
+    declared: tuple[str, ...] = ()
 
     @property
     def env(self) -> dict[str, str]:
@@ -53,8 +54,15 @@ class StageState(Value):
 
     @property
     def run_args(self) -> tuple[str, ...]:
-        """The ARGs that a RUN gets and its key and history know: sorted, without the proxies."""
-        return tuple(f"{name}={value}" for name, value in sorted(self.args.items()) if name not in PROXY_ARGS)
+        """The ARGs that a RUN gets and its key knows, sorted; a proxy is among them only where an ARG declares it."""
+        return tuple(f"{name}={value}" for name, value in sorted(self.args.items()))
+
+    @property
+    def counted_args(self) -> str:
+        """What the history of a RUN says of ARGs: `|2 A=1 B= `, or nothing."""
+        values = self.variables
+        said = [f"{name}={values.get(name, '')}" for name in self.declared]
+        return " ".join([f"|{len(said)}", *said, ""]) if said else ""
 
     def configured(self, **fields: Any) -> StageState:
         """With fields of the container's config replaced."""

@@ -7,14 +7,14 @@ replacement"); what it leaves alone (RUN's command, CMD, ENTRYPOINT, SHELL, HEAL
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, Self
 
 from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.heredoc import Heredoc
 from builder.dockerfile.mounts import Mount
 from builder.dockerfile.source import DockerfileError, Finding, Span
-from core.value import Value, replace
+from core.value import Value, field, replace
 
 
 class Instruction(Value):
@@ -339,17 +339,27 @@ class StageSource(Value):
 
 
 class Dockerfile(Value):
-    """A whole file. `global_args` stand before the first FROM and are seen by FROM lines only."""
+    """A whole file. `global_args` stand before the first FROM and are seen by FROM lines only.
+
+    `comments`: those directly above an instruction, without the `#`, by the line where it begins.
+    """
 
     name: str
     directives: Directives
     global_args: tuple[Arg, ...]
     stages: tuple[StageSource, ...]
     findings: tuple[Finding, ...] = ()
+    comments: Mapping[int, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def escape(self) -> str:
         return self.directives.escape
+
+    def description(self, span: Span, name: str) -> str:
+        """What a comment directly above the FROM or ARG at `span` says of the stage or argument `name`; else empty."""
+        start = f"{name} "
+        lines = self.comments.get(span.line, ()) if name else ()
+        return next((line.removeprefix(start) for line in lines if line.startswith(start)), "")
 
     def __iter__(self) -> Iterator[Instruction]:
         """Every instruction in the order of the file."""

@@ -91,6 +91,8 @@ class Lexer:
         if self._directive(line):
             return None
         if not line.startswith("#"):
+            if not line:
+                self._comments.clear()  # "directly above" means just that
             return line
         comment = line[1:].strip(SPACES)
         if comment:
@@ -147,10 +149,11 @@ class Lexer:
         name, flags, rest = split_command(text, self.escape)
         if not name:
             raise self.error("a continuation with no instruction", start)
-        heredocs = self._heredocs(start, text, name, rest)
         if empty:
-            message = f"Empty continuation line found in: {text}"
-            self.findings.append(Finding("NoEmptyContinuation", message, self.span(start)))
+            # Where BuildKit says it is: the last line of what is continued.
+            place = Span(self.file, self.at, self.at)
+            self.findings.append(Finding("NoEmptyContinuation", "Empty continuation line", place))
+        heredocs = self._heredocs(start, text, name, rest)
         line = Line(self.span(start), text, self.source(start), name, flags, rest, heredocs, tuple(self._comments))
         self._comments.clear()
         return line

@@ -24,8 +24,11 @@ def parse(data: bytes, name: str) -> Dockerfile:
     lexer = Lexer.of(data, name)
     global_args: list[Arg] = []
     stages: list[tuple[From, list[Instruction]]] = []
+    comments: dict[int, tuple[str, ...]] = {}
     while line := lexer.next_line():
         instruction = _instruction(line, lexer.escape)
+        if line.comments:
+            comments[line.span.line] = line.comments
         if isinstance(instruction, From):
             stages.append((instruction, []))
         elif stages:
@@ -44,6 +47,7 @@ def parse(data: bytes, name: str) -> Dockerfile:
         tuple(global_args),
         tuple(StageSource(start, tuple(instructions)) for start, instructions in stages),
         tuple(lexer.findings),
+        comments,
     )
 
 

@@ -1,0 +1,1 @@
+"""Build checks: what a Dockerfile may do but should not, found without building anything (docs/checks)."""

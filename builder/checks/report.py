@@ -1,0 +1,49 @@
+"""What the rules have found so far, without what the file's author does not want to hear."""
+
+from __future__ import annotations
+
+from builder.checks.options import Options, options_of
+from builder.checks.rules import RULES
+from builder.dockerfile.instructions import Dockerfile, Instruction
+from builder.dockerfile.source import Finding, Span
+
+
+class Report:
+    """Collects the findings on `dockerfile`."""
+
+    def __init__(self, dockerfile: Dockerfile, options: Options) -> None:
+        self._comments = dockerfile.comments
+        self._options = options
+        self._found: list[Finding] = []
+
+    def add(self, rule: str, about: Instruction, message: str, place: Span | None = None) -> None:
+        """`about` is the instruction whose comments may turn the rule off; `place` where it points, the same if not given."""
+        options = self._options.joined(options_of(self._comments.get(about.span.line, ())))
+        finding = Finding(rule, message, place or about.span)
+        if options.shows(RULES[rule]) and finding not in self._found:
+            self._found.append(finding)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """In the order of the file."""
+        return tuple(sorted(self._found, key=lambda finding: finding.span.line))
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The one of `known` that is at most two letters off, or empty."""
+    found, least = "", 3
+    for one in known:
+        if one == word:
+            return ""
+        if abs(len(one) - len(word)) < least and (distance := _distance(word, one)) < least:
+            found, least = one, distance
+    return found
+
+
+def _distance(a: str, b: str) -> int:
+    """Levenshtein's."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        above, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
+    return row[-1]
