@@ -29,7 +29,8 @@ def export(request: BuildRequest, store: Store, stage: Stage, made: Sequence[Mad
 
     config, record = dated(store, undated(stage, made, request.labels), stage, made, epoch)
     base = stage.base if isinstance(stage.base, BaseImage) else stage.root_image
-    image = publish(store, config, tags=request.tags, parent=base.image.id if base else None)
+    parent = base.image.id if base else None
+    image = publish(store, config, tags=request.tags, parent=parent, annotations=request.annotations)
     if record:
         store.records.add(record)
     return image

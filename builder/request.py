@@ -44,6 +44,7 @@ class BuildRequest(Value):
     args: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform = field(default_factory=host_platform)
     pull: bool = False
     no_cache: bool = False

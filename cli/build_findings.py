@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.source import Finding
 from cli.excerpt import excerpt
+
+if TYPE_CHECKING:
+    from cli.progress import Display
 
 _MORE = " (use --check to expand)"
 
@@ -22,6 +26,23 @@ def summary(findings: Sequence[Finding], dockerfile: bytes, *, expand: bool, ter
         if expand:
             lines.append("\n".join([*_details(one), *excerpt(one.span, dockerfile), "", ""]))
     return "".join(lines)
+
+
+def report(screen: Display, findings: Sequence[Finding], dockerfile: bytes) -> None:
+    """The same for a program that reads `--progress=rawjson`."""
+    import base64
+
+    from builder.checks.rules import RULES
+    from cli.progress_json import RawJson
+
+    assert isinstance(screen, RawJson)
+    for one in findings:
+        rule = RULES[one.rule]
+        texts = [base64.b64encode(text.encode()).decode() for text in (short(one), rule.description)]
+        place = {"start": {"line": one.span.line}, "end": {"line": one.span.end_line}}
+        source = {"filename": one.span.file, "data": base64.b64encode(dockerfile).decode(), "language": "Dockerfile"}
+        message = {"level": 1, "short": texts[0], "detail": [texts[1]], "url": rule.url, "sourceInfo": source}
+        screen.send({"warnings": [message | {"range": [place]}]})
 
 
 def short(finding: Finding) -> str:

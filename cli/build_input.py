@@ -16,6 +16,7 @@ from image.platform import Platform, host_platform
 from image.reference import Reference
 
 if TYPE_CHECKING:
+    from cli.build_call import Call
     from cli.settings import Settings
 
 MAX_DOCKERFILE = 4 << 20
@@ -31,6 +32,9 @@ class Input(Value):
     quiet: bool
     progress: str
     iidfile: str | None
+    metadata_file: str | None
+    push: bool
+    call: Call | None
 
 
 def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
@@ -48,6 +52,7 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
         "args": _build_args(options["args"], settings.environ),
         "target": options["target"],
         "labels": dict(_pair(label, "--label") for label in options["labels"]),
+        "annotations": dict(map(_annotation, options["annotations"])),
         "platform": platform,
         "pull": options["pull"],
         "no_cache": options["no_cache"],
@@ -55,7 +60,24 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
         "network": options["network"],
         "add_hosts": tuple(map(_host, options["add_hosts"])),
     }
-    return Input(path, file, values, options["quiet"], options["progress"], options["iidfile"])
+    return Input(
+        path, file, values, options["quiet"], options["progress"], options["iidfile"], options["metadata_file"],
+        _push(options), _call(options),
+    )  # fmt: skip
+
+
+def _call(options: Mapping[str, Any]) -> Call | None:
+    if not options["check"] and not options["call"]:
+        return None
+    from cli.build_call import read_call
+
+    return read_call(options["call"], check=options["check"])
+
+
+def _push(options: Mapping[str, Any]) -> bool:
+    if options["push"] and not options["tags"]:
+        raise InvalidInput("--push needs a name to push to", "give one with -t REGISTRY/NAME")
+    return bool(options["push"])
 
 
 def _tag(text: str) -> Reference:
@@ -83,6 +105,20 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not name:
         raise InvalidInput(f"invalid {option}: {text!r}", "write it as KEY=VALUE")
     return name, value
+
+
+def _annotation(text: str) -> tuple[str, str]:
+    """`[manifest[PLATFORM]:]KEY=VALUE`; an image for one platform has no index that could be annotated."""
+    import re
+
+    found = re.fullmatch(r"([a-z,-]+)(?:\[([^\]]*)\])?:(.*)", text, re.DOTALL)
+    kinds = found[1].split(",") if found else ["manifest"]
+    for kind in kinds:
+        if kind in ("index", "index-descriptor", "manifest-descriptor"):
+            raise Unsupported(f"--annotation {text}: no index is made of an image", "annotate the manifest")
+        if kind != "manifest":
+            raise InvalidInput(f"invalid --annotation: {text!r}", "write it as KEY=VALUE, or manifest:KEY=VALUE")
+    return _pair(found[3] if found else text, "--annotation")
 
 
 def _host(text: str) -> str:

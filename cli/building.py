@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli.exit import protect
 
 if TYPE_CHECKING:
+    from builder.checks.memory import Told
+    from builder.dockerfile.source import Finding
     from builder.foresight import Foresight
     from builder.request import BuildRequest
     from cli.build_input import Input
@@ -26,6 +28,8 @@ def build(settings: Settings, options: Mapping[str, Any]) -> int:
 
     The child is made before anything else is loaded: what a process has touched before it forks is copied afterwards.
     """
+    if options["check"] or options["call"]:  # nothing runs, nothing is mounted
+        return protect(lambda: _build(settings, options))
     from core.namespaces import contained
 
     _need_root()
@@ -41,9 +45,14 @@ def _need_root() -> None:
 
 def _build(settings: Settings, options: Mapping[str, Any]) -> int:
     """The build itself, alone in its process."""
-    from cli.build_input import read_options
+    from cli.build_input import prepared, read_options
 
     given = read_options(options, settings)
+    if given.call:
+        from cli.build_call import answer
+
+        with prepared(given, settings) as request:
+            return answer(settings, given.call, request)
     id = _build_image(settings, given)
     if given.iidfile:
         with open(given.iidfile, "w") as file:
@@ -59,18 +68,34 @@ def _build_image(settings: Settings, given: Input) -> str:
     from cli.progress import display
 
     screen = display(given.progress, quiet=given.quiet)
+    findings: list[Finding] = []
     try:
         with prepared(given, settings) as request, _foreseeing(request) as foreseen:
             from builder.failure import StepFailed
 
             try:
-                return _solve(settings, request, screen, foreseen)
+                return _solve(settings, given, request, screen, foreseen, findings.extend)
             except StepFailed as error:
                 screen.close()
                 _explain(error, request.dockerfile)
                 raise
+            finally:
+                screen.close()
+                _tell(settings, given, screen, findings, request.dockerfile)
     finally:
         screen.close()
+
+
+def _tell(settings: Settings, given: Input, screen: Display, findings: Sequence[Finding], dockerfile: bytes) -> None:
+    """The checks' findings, where the build's progress was shown."""
+    if not findings or given.quiet or given.progress in ("quiet", "none"):
+        return
+    from cli.build_findings import report, summary
+
+    if given.progress == "rawjson":
+        report(screen, findings, dockerfile)
+    else:
+        sys.stderr.write(summary(findings, dockerfile, expand=settings.debug, terminal=sys.stderr.isatty()))
 
 
 @contextlib.contextmanager
@@ -88,7 +113,9 @@ def _foreseeing(request: BuildRequest) -> Iterator[Foresight | None]:
         ahead.close()
 
 
-def _solve(settings: Settings, request: BuildRequest, screen: Display, foreseen: Foresight | None) -> str:
+def _solve(
+    settings: Settings, given: Input, request: BuildRequest, screen: Display, foreseen: Foresight | None, told: Told
+) -> str:
     from builder.build import build as build_image
     from cli.build_source import LocalFirst
     from cli.build_tools import open_workshop
@@ -96,27 +123,27 @@ def _solve(settings: Settings, request: BuildRequest, screen: Display, foreseen:
 
     with open_workshop(settings) as workshop:
         source = LocalFirst(settings, workshop.store, workshop.layers, screen)
-        return build_image(
+        result = build_image(
             request, workshop.store, workshop.layers, workshop.snapshotter,
-            lambda: step_runner(settings.root, screen), source, screen, foreseen,
-        ).image.id  # fmt: skip
+            lambda: step_runner(settings.root, screen), source, screen, foreseen, told,
+        )  # fmt: skip
+        if given.push or given.metadata_file:
+            from cli.build_after import finish
+
+            finish(settings, given, request, result, workshop, screen)
+        return result.image.id
 
 
 def _explain(failed: Any, dockerfile: bytes) -> None:
     """The end of the step's output, and the place in the Dockerfile, as BuildKit shows them."""
+    from cli.excerpt import excerpt
     from cli.progress import shown
 
     lines = [shown(line) for line in failed.tail.splitlines()[-TAIL_LINES:]]
     if lines:
         lines = ["------", f" > {failed.title}:", *lines, "------"]
-    span = failed.instruction.span
-    source = dockerfile.decode("utf-8", "replace").splitlines()
-    lines += [f"{span.file}:{span.line}", "-" * 20]
-    for number in range(max(1, span.line - AROUND), min(len(source), span.end_line + AROUND) + 1):
-        mark = ">>>" if span.line <= number <= span.end_line else "   "
-        lines.append(f"{number:>4} | {mark} {source[number - 1]}")
-    sys.stderr.write("\n".join([*lines, "-" * 20]) + "\n")
+    lines += excerpt(failed.instruction.span, dockerfile)
+    sys.stderr.write("\n".join([*lines, ""]))
 
 
 TAIL_LINES = 20
-AROUND = 2

@@ -38,8 +38,7 @@ _BUILD_IGNORED = (
 )  # fmt: skip
 _BUILD_DISCARDED = ("--provenance false 0", "--sbom false 0", "--attest", "--cache-to", "--policy")
 _BUILD_REFUSED = (
-    "--output -o type=docker type=image", "--push? false", "--secret", "--ssh", "--build-context", "--annotation",
-    "--metadata-file", "--check? false", "--call build",
+    "--output -o type=docker type=image", "--secret", "--ssh", "--build-context",
 )  # fmt: skip
 _TRANSFER = ("--disable-content-trust?",)
 _KEYS = ("--detach-keys", "--checkpoint", "--checkpoint-dir")
@@ -56,9 +55,7 @@ _FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "pull": (_TRANSFER, (), ()),
 }
 _HINTS = {
-    "--push": "push it afterwards: lamella push NAME",
     "--output": "the image is kept here; `lamella push` sends it to a registry",
-    "--metadata-file": "--iidfile writes the image's ID to a file",
     "--dns": "the container uses the host's resolv.conf",
     "--platform": "images run on this machine's platform only",
     "--ip": "containers share the host's network, or have none",

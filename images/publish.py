@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.clock import parse_instant
@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-def publish(store: Store, config: ImageConfig, *, tags: Sequence[Reference], parent: Digest | None) -> Image:
+def publish(
+    store: Store, config: ImageConfig, *, tags: Sequence[Reference], parent: Digest | None,
+    annotations: Mapping[str, str] | None = None,
+) -> Image:  # fmt: skip
     """The image of `config`, durable when this returns, and every one of `tags` pointing to it. Harmless to repeat.
 
     Its layers must be in the catalog and held by the caller. Order: blobs, layer directories, then the rows. An image
-    that is there already keeps its manifest and its parent. Raises NotFound where a layer is missing.
+    that is there already keeps its manifest and its parent. With `annotations`, the tags point to a manifest of its own
+    that has them. Raises NotFound where a layer is missing.
     """
+    if annotations:
+        manifest, _ = keep(store, config, _manifest(store, config, annotations))
+        store.sync_layers()
+        with store.transaction():
+            return enter(store, config, manifest, tags, parent, target=manifest)
     with store.transaction():  # what has a row is on the disk already: no need to wait for that again
         image = store.images.get(config.id)
         if image:
@@ -46,11 +55,16 @@ def keep(
     """
     raw = config.encode()
     if manifest is None:
-        layers = [Descriptor(OCI_LAYER, Digest(layer.diff_id), layer.size) for layer in _layers(store, config)]
-        manifest = Manifest.build(Descriptor(OCI_CONFIG, Digest.of(raw), len(raw)), layers)
+        manifest = _manifest(store, config)
     for data in (raw, manifest.raw, *([index.raw] if index else ())):
         store.blobs.add(data)
     return manifest.descriptor, (index or manifest).descriptor
+
+
+def _manifest(store: Store, config: ImageConfig, annotations: Mapping[str, str] | None = None) -> Manifest:
+    raw = config.encode()
+    layers = [Descriptor(OCI_LAYER, Digest(layer.diff_id), layer.size) for layer in _layers(store, config)]
+    return Manifest.build(Descriptor(OCI_CONFIG, Digest.of(raw), len(raw)), layers, annotations=annotations)
 
 
 def _layers(store: Store, config: ImageConfig) -> list[Layer]:

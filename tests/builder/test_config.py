@@ -66,4 +66,7 @@ def test_variables_are_those_from_before_the_instruction(build):
 
 
 def test_a_variable_that_is_not_set_is_warned_of_with_its_line(build):
-    assert "Dockerfile:2: $nope is not set" in build("FROM bb\nENV a=$nope\n").said
+    for _ in range(2):  # the second time, it is remembered
+        said = build("FROM bb\nENV a=$nope\n").said
+        assert " 1 warning found (use --check to expand):\n" in said
+        assert " - UndefinedVar: Usage of undefined variable '$nope' (line 2)\n" in said
