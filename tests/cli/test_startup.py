@@ -58,7 +58,7 @@ def test_a_command_loads_nothing_slow(store: Store, make: Make, words: tuple[str
 
 def test_a_build_that_finds_all_in_the_cache_loads_neither_click_nor_what_runs_and_packs(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\nCMD x\n")
     program = (
         "import os, sys; from core import namespaces; namespaces.contained = lambda work: work();"
         "from cli.quick import quick; code = quick(sys.argv[1:], os.environ);"
@@ -81,6 +81,8 @@ def test_a_build_that_finds_all_in_the_cache_loads_neither_click_nor_what_runs_a
         "layer.apply",
         "runtime.oci_step",
         "registry",
+        "builder.checks.verdict",
+        "builder.checks.rules",
     }
     modules = set(done.stderr.split("\n"))
     assert "builder.build" in modules and not rooms & modules
