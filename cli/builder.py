@@ -72,7 +72,7 @@ def prune(
     before, bytes_ = wanted.until(), parse_size(keep) if keep else 0
     if not force and not dry_run and not confirmed(_WARNINGS[everything]):
         return
-    with open_store(settings) as store:
+    with open_store(settings, making_room=True) as store:
         _say(prune_cache(store, everything=everything, before=before, keep=bytes_, dry_run=dry_run), dry_run)
 
 

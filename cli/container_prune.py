@@ -18,7 +18,7 @@ def prune_containers(settings: Settings, accept: Callable[[Container], bool]) ->
     from core.space import occupied
 
     removed, freed = [], 0
-    with Workshop(settings) as shop:
+    with Workshop(settings, making_room=True) as shop:
         shop.sweep()
         for found in shop.containers.all():
             if shop.containers.status(found).running or not accept(found):

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Workshop:
     """One command's view of containers; a context manager."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, making_room: bool = False) -> None:
         from cli.wiring import open_store
         from runtime.containers import Containers
         from runtime.state import state_directory
         from snapshot.choose import choose
 
         self.settings = settings
-        self.store: Store = open_store(settings)
+        self.store: Store = open_store(settings, making_room=making_room)
         self.containers: Containers = Containers(self.store, choose(self.store.root))
         self.state: Path = state_directory(settings.root)
 

@@ -49,7 +49,7 @@ def prune(
     wanted = Filters.parse(filters, FILTERS)
     if not force and not dry_run and not confirmed(f"This will remove {REMOVED[all_unused]}."):
         return
-    with open_store(settings) as store:
+    with open_store(settings, making_room=True) as store:
         sweep_held(settings, store)
         say = _foretell if dry_run else _prune
         say(store, wanted, all_unused, template is not None)

@@ -26,7 +26,7 @@ def rm(settings: Settings, names: tuple[str, ...], force: bool, volumes: bool) -
     from runtime.containers import NoSuchContainer
     from runtime.ending import remove
 
-    with Workshop(settings) as shop:
+    with Workshop(settings, making_room=True) as shop:
         shop.sweep()
 
         def one(name: str) -> None:

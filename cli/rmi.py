@@ -44,7 +44,7 @@ def rmi(settings: Settings, images: tuple[str, ...], force: bool, no_prune: bool
     code, events = 0, []
     options: dict[str, Any] = {"force": force, "prune_parents": not no_prune}
     options["platform"] = Platform.parse(platform) if platform else None
-    with open_store(settings) as store:
+    with open_store(settings, making_room=True) as store:
         for name in images:
             try:
                 events += _patiently(settings, partial(remove, store, name, **options))

@@ -70,7 +70,7 @@ def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wante
     from store.cache import prune as prune_cache
     from store.collect import collect
 
-    with open_store(settings) as store:
+    with open_store(settings, making_room=True) as store:
         removed: list[str] = []
         reclaimed = 0
         sweep_held(settings, store)

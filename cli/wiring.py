@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-def open_store(settings: Settings) -> Store:
-    """The store below `settings.root`, made when missing; to be used as a context manager, or closed."""
+def open_store(settings: Settings, *, making_room: bool = False) -> Store:
+    """The store below `settings.root`, made when missing; to be used as a context manager, or closed. `making_room`: for a
+    command that works on a full disk too."""
     from store.store import Store
 
-    return Store.open(settings.root, sync=settings.sync)
+    return Store.open(settings.root, sync=settings.sync, making_room=making_room)
 
 
 def open_layers(store: Store) -> Layers:

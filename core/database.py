@@ -17,6 +17,7 @@ from pathlib import Path
 from core.errors import Integrity, Unavailable, Unsupported
 
 BUSY_MILLISECONDS = 60_000
+FULL_BYTES = 256 << 10  # a disk with less room than a transaction may need
 
 
 class Database:
@@ -57,9 +58,7 @@ class Database:
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
             connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.OperationalError as error:
-            raise Unavailable(
-                f"cannot open {self.path}: {error}", "check that the directory exists and is writable"
-            ) from error
+            raise self._refused("open", error, "check that the directory exists and is writable") from error
         except sqlite3.DatabaseError as error:
             raise Integrity(
                 f"{self.path} is not a database: {error}", "restore it from a backup, or move it away"
@@ -128,12 +127,24 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
         except sqlite3.OperationalError as error:
-            raise Unavailable(
-                f"cannot write {self.path}: {error}", "free some space, or wait for the other process"
-            ) from error
+            raise self._refused("write", error, "free some space, or wait for the other process") from error
         finally:
             if relaxed:
                 connection.execute("PRAGMA synchronous=FULL")
+
+    def _refused(self, what: str, error: sqlite3.OperationalError, hint: str) -> Unavailable:
+        """SQLite has several names for a full disk, the less telling ones while it opens a file."""
+        code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._disk_is_full()):
+            return Unavailable(
+                f"cannot {what} {self.path}: no space left on the disk ({error})",
+                "free some space, for example with `lamella image prune`",
+            )
+        return Unavailable(f"cannot {what} {self.path}: {error}", hint)
+
+    def _disk_is_full(self) -> bool:
+        disk = os.statvfs(self.path.parent)
+        return disk.f_bavail * disk.f_frsize < FULL_BYTES
 
     def in_transaction(self) -> bool:
         """Whether this thread is inside a `write` or `snapshot` block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,23 +37,41 @@ def make_directories(path: Path, mode: int = 0o755) -> Path:
 def atomic_file(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[IO[bytes]]:
     """A file to write that takes the name `path` when the block ends well, and leaves nothing when it does not.
 
-    Order: temporary name beside `path`, write, fsync, rename, fsync of the directory.
+    Order: write without a name, fsync, a temporary name beside `path`, rename, fsync of the directory. So a kill leaves
+    nothing either, but where the file system has no files without names.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    temporary = f".{path.name}.{os.urandom(6).hex()}.tmp"
     try:
-        with os.fdopen(fd, "wb") as file:
-            yield file
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if sync:
-        fsync_directory(path.parent)
+        fd, named = _create(directory, temporary, mode)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                yield file
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+                if not named:  # a directory is given so that the link in /proc is followed, see linkat(2)
+                    os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=directory, dst_dir_fd=directory)
+            os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+        if sync:
+            os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _create(directory: int, name: str, mode: int) -> tuple[int, bool]:
+    """A new file in the directory, open for writing, and whether it had to be given `name`."""
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    try:
+        return os.open(".", flags | os.O_TMPFILE, mode, dir_fd=directory), False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+            raise
+    return os.open(name, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=directory), True
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:

@@ -32,9 +32,7 @@ class Foreground:
 
     def __init__(self, root: Path, state: Path, *, tty: bool) -> None:
         orders, self._orders = os.pipe()
-        self._guard, self._told = fork_guarded(
-            lambda: _keep(orders, root, state), (self._orders,), own_session=not tty
-        )
+        self._guard, self._told = fork_guarded(lambda: _keep(orders, root, state), (self._orders,), own_session=not tty)
         os.close(orders)
 
     def run(self, containers: Containers, container: Container, lock: FileLock) -> int:

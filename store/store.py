@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from core.database import Database
 from core.errors import Unavailable
 from core.files import make_directories
-from store import catalog
+from store import ballast, catalog
 from store.disk import DiskBlobs
 from store.holds import Holds
 from store.images import Images
@@ -36,8 +36,9 @@ _LEFT: list[Store] = []
 class Store:
     """The tables and blobs of one root. Usable from several threads; a process that forks opens it in the child."""
 
-    def __init__(self, root: Path, database: Database, *, sync: bool) -> None:
+    def __init__(self, root: Path, database: Database, *, sync: bool, making_room: bool = False) -> None:
         self.root = root
+        self._making_room = making_room
         self.sync = sync
         self.database = database
         self.leases = Leases(database, root)
@@ -57,15 +58,19 @@ class Store:
         return FileDigests(self.root / "files.db")
 
     @classmethod
-    def open(cls, root: Path, *, sync: bool = True) -> Self:
-        """The store at `root`, made there when there is none. `sync` off: nothing waits for the disk.
+    def open(cls, root: Path, *, sync: bool = True, making_room: bool = False) -> Self:
+        """The store at `root`, made there when there is none. `sync` off: nothing waits for the disk. `making_room`: to
+        remove something from it, for which a full disk has something set aside.
 
         Raises Unavailable where the place cannot be used, Unsupported where a newer lamella has changed it.
         """
         path = root / "catalog.db"
         if not os.path.exists(path):  # it is made last: where it is, everything else is
             _create(root)
-        return cls(root, Database(path, catalog.OWNER, catalog.MIGRATIONS, sync=sync), sync=sync)
+        if making_room:
+            ballast.spend(root)
+        database = Database(path, catalog.OWNER, catalog.MIGRATIONS, sync=sync)
+        return cls(root, database, sync=sync, making_room=making_room)
 
     def transaction(self, *, durable: bool = True) -> AbstractContextManager[sqlite3.Connection]:
         """Everything inside happens at once and durably, or not at all; other processes write before or after it. With
@@ -90,6 +95,8 @@ class Store:
         if "file_digests" in vars(self):
             self.file_digests.close()
         self.database.close()
+        if self._making_room:
+            ballast.set_aside(self.root)
 
     def leave(self) -> None:
         """Instead of `close`, in a process that ends now: its lease is released, and the catalog's log stays as it is for
@@ -111,6 +118,7 @@ def _create(root: Path) -> None:
         make_directories(root, 0o711)
         for name in _DIRECTORIES:
             make_directories(root / name, 0o700)
+        ballast.set_aside(root)
     except OSError as error:
         raise Unavailable(
             f"cannot make a store at {root}: {error.strerror}", "choose another place with --root, or run as root"

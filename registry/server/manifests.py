@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any
 
 from core.errors import LamellaError
@@ -22,7 +21,7 @@ from registry.protocol import (
 )  # fmt: skip
 from registry.server.answers import Answer
 from registry.server.errors import ApiError, Headers, unknown_name
-from registry.server.metadata.protocol import ImmutableTag, ManifestRecord
+from registry.server.metadata.protocol import ManifestRecord
 from registry.server.registry import Registry
 from registry.server.request import Request
 
@@ -41,8 +40,7 @@ async def get(registry: Registry, request: Request) -> Answer:
     headers = [
         ("content-type", stored.media_type), (DIGEST_HEADER, stored.digest), ("etag", f'"{stored.digest}"'),
     ]  # fmt: skip
-    registry.pulls.note(request.name, reference)
-    return Answer(200, headers, stored.content, keep=await registry.reassure(request.name, stored.digest))
+    return Answer(200, headers, stored.content, keep=True)
 
 
 async def put(registry: Registry, request: Request) -> Answer:
@@ -55,11 +53,8 @@ async def put(registry: Registry, request: Request) -> Answer:
     if expected not in (None, digest):
         raise ApiError(400, Code.DIGEST_INVALID, f"the manifest's digest is {digest}", detail={"digest": expected})
     record = await registry.do(_record, digest, content, _content_type(request))
-    fixed = [tag for tag in tags if registry.policy.is_immutable(request.name, tag)]
-    allowance = registry.allowance(request.name)
-    missing = await registry.do(
-        registry.metadata.put_manifest, request.name, record, tags, fixed=fixed, allowance=allowance
-    )
+    missing = await registry.do(registry.metadata.missing, request.name, record.blobs, record.children)
+    await registry.do(registry.metadata.put_manifest, request.name, record, tags)
     headers: Headers = [("location", manifest_path(request.name, reference)), (DIGEST_HEADER, digest)]
     headers += [(TAG_HEADER, tag) for tag in tags if expected is not None]
     if record.subject is not None:
@@ -73,13 +68,10 @@ async def put(registry: Registry, request: Request) -> Answer:
 
 async def delete(registry: Registry, request: Request) -> Answer:
     """By digest: with its tags. By tag: the tag alone."""
-    reference, fixed = request.route.reference, partial(registry.policy.is_immutable, request.name)
+    reference = request.route.reference
     if ":" in reference:
-        done = await registry.do(registry.metadata.delete_manifest, request.name, request.digest(), fixed)
+        done = await registry.do(registry.metadata.delete_manifest, request.name, request.digest())
     else:
-        stored = registry.metadata.manifest(request.name, reference) if fixed(reference) else None
-        if stored is not None:
-            raise ImmutableTag(reference, stored.digest)
         done = await registry.do(registry.metadata.delete_tag, request.name, reference)
     if not done:
         raise _unknown(registry, request)

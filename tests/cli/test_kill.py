@@ -1,7 +1,7 @@
 """kill -9 at any instant: the next command works, what was reported done is whole, no mount and no process is left.
 
-Builds, pulls, pushes and prunes are killed at random moments of their span, by turns the whole group or the front process
-alone; the number of real kills in each phase is printed and must be at least `KILLS`.
+Nine kinds of commands are killed at random moments of their span, by turns the whole group or the front process alone; the
+number of real kills in each phase is printed and must be at least `KILLS`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-KILLS = 28
-ROUNDS_AT_MOST = KILLS * 4
+from tests.suites.driven import Driven
+
+KILLS = 12  # in each phase, of which there are nine
+ROUNDS_AT_MOST = KILLS * 5
 MARK = f"kill-test-{os.getpid()}"
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("crun"), reason="needs root and crun"),
@@ -28,25 +28,12 @@ pytestmark = [
 ]
 
 
-class Store:
+class Store(Driven):
     """A private store, driven by the command line."""
 
     def __init__(self, root: Path, context: Path) -> None:
-        self.root, self.context = root, context
-        self.env = {**os.environ, "LAMELLA_ROOT": str(root), "PYTHONPATH": str(ROOT)}
-        self.mounts = mounts()
-
-    def start(self, *words: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "lamella", *map(str, words)], env=self.env, cwd=ROOT, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def run(self, *words: object) -> str:
-        with self.start(*words) as process:
-            output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, f"lamella {' '.join(map(str, words))}: exit {process.returncode}: {output}"
-        return output
+        super().__init__(root, mark=MARK)
+        self.context = context
 
     def dockerfile(self, number: int) -> None:
         (self.context / "Dockerfile").write_text(
@@ -57,25 +44,9 @@ class Store:
         self.dockerfile(number)
         self.run("build", "-q", "-t", f"k{number}", self.context)
 
-
-def mounts() -> int:
-    return len(Path("/proc/self/mounts").read_text().splitlines())
-
-
-def left_over(root: Path) -> list[str]:
-    """The command lines of processes that belong to the store at `root` or carry the test's mark."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if int(pid) == os.getpid():
-            continue
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            environ = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            continue
-        if (str(root).encode() in words + environ or MARK.encode() in words) and words:
-            found.append(words.replace(b"\0", b" ").decode())
-    return found
+    def says(self, name: str) -> str:
+        """What the image's file /n says; the image is run for it."""
+        return self.run("run", "--rm", "--network", "none", name, "cat", "/n")
 
 
 def killed(process: subprocess.Popen[str], span: float, generator: random.Random) -> bool:
@@ -90,14 +61,6 @@ def killed(process: subprocess.Popen[str], span: float, generator: random.Random
         pass
     process.communicate()
     return process.returncode == -9
-
-
-def settle(store: Store) -> None:
-    for _ in range(100):
-        if not left_over(store.root) and mounts() <= store.mounts:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"left over: {left_over(store.root)}, {mounts() - store.mounts} mounts")
 
 
 def kill_often(
@@ -119,7 +82,7 @@ def kill_often(
         with process:
             kills += killed(process, span, generator)
         assert process.returncode in (0, -9), f"round {number} ended with {process.returncode}"
-        settle(store)
+        store.settle()
         after(number)
         if kills >= KILLS:
             break
@@ -130,14 +93,10 @@ def kill_often(
 def store(store_root: Path, base: str, tmp_path: Path) -> Iterator[Store]:
     context = tmp_path / "context"
     context.mkdir()
-    (context / "big").write_bytes(random.Random(1).randbytes(20_000_000))
+    (context / "big").write_bytes(random.Random(1).randbytes(10_000_000))
     found = Store(store_root, context)
     yield found
-    settle(found)
-
-
-def whole(store: Store) -> None:
-    store.run("fsck")
+    found.settle()
 
 
 def test_killed_builds(store: Store) -> None:
@@ -148,18 +107,18 @@ def test_killed_builds(store: Store) -> None:
         if store.run("images", "-q", f"k{number}").strip():
             done.add(number)
         if number % 7 == 0:
-            whole(store)
+            store.whole()
         if number % 10 == 0:
             store.run("image", "prune", "-f")
 
     kills = kill_often(
         store, store.dockerfile, lambda n: ("build", "-q", "--no-cache", "-t", f"k{n}", store.context), after
     )
-    whole(store)
+    store.whole()
     for number in sorted(done)[-5:]:
         assert store.run("run", "--rm", "--network", "none", f"k{number}", "cat", "/n", "/b") == f"{number}\nb\n"
-    print(f"builds: {kills} killed, {len(done)} finished")
-    assert kills >= KILLS
+    print(f"{len(done)} builds finished")
+    finish(store, "builds", kills)
 
 
 def test_killed_pulls(store: Store, registry: str, tmp_path: Path) -> None:
@@ -175,16 +134,15 @@ def test_killed_pulls(store: Store, registry: str, tmp_path: Path) -> None:
 
     def after(number: int) -> None:
         if number % 7 == 0:
-            whole(elsewhere)
+            elsewhere.whole()
         if elsewhere.run("images", "-q", name).strip():
-            assert elsewhere.run("run", "--rm", "--network", "none", name, "cat", "/n") == "1\n"
+            assert elsewhere.says(name) == "1\n"
 
     kills = kill_often(elsewhere, prepare, lambda n: ("pull", "-q", name), after)
-    whole(elsewhere)
+    elsewhere.whole()
     elsewhere.run("pull", "-q", name)
-    assert elsewhere.run("run", "--rm", "--network", "none", name, "cat", "/n") == "1\n"
-    print(f"pulls: {kills} killed")
-    assert kills >= KILLS
+    assert elsewhere.says(name) == "1\n"
+    finish(elsewhere, "pulls", kills)
 
 
 def test_killed_pushes(store: Store, registry: str) -> None:
@@ -195,35 +153,146 @@ def test_killed_pushes(store: Store, registry: str) -> None:
 
     def after(number: int) -> None:
         if number % 7 == 0:
-            whole(store)
+            store.whole()
 
     kills = kill_often(store, prepare, lambda n: ("push", "-q", f"{registry}/kill/app{n}:1"), after)
     store.run("tag", "k1", f"{registry}/kill/last:1")
     store.run("push", "-q", f"{registry}/kill/last:1")
-    whole(store)
-    print(f"pushes: {kills} killed")
+    finish(store, "pushes", kills)
+
+
+@pytest.fixture
+def archive(store: Store, tmp_path: Path) -> Path:
+    """An image `k1` of the store, saved."""
+    store.build(1)
+    path = tmp_path / "k1.tar"
+    store.run("save", "-q", "-o", path, "k1")
+    return path
+
+
+def forget(store: Store, name: str) -> None:
+    """Neither the name nor any layer that only it had."""
+    if store.has(name):
+        store.run("rmi", "-f", name)
+    store.run("builder", "prune", "-af")
+
+
+def finish(store: Store, phase: str, kills: int) -> None:
+    """After all the kills: what they left goes with a prune, and everything else is whole."""
+    store.run("image", "prune", "-f")
+    store.whole()
+    assert not list(store.strays())
+    print(f"{phase}: {kills} killed")
     assert kills >= KILLS
 
 
-def test_killed_prunes(store: Store) -> None:
-    store.build(1)
+def test_killed_loads(store: Store, archive: Path) -> None:
+    def after(number: int) -> None:
+        if store.has("k1"):
+            assert store.says("k1") == "1\n"
+        if number % 7 == 0:
+            store.whole()
 
-    def prepare(number: int) -> None:
-        for edition in range(3):
-            (store.context / "Dockerfile").write_text(
-                f"FROM bb\nCOPY big /big{number}-{edition}\nRUN echo {number}-{edition} > /n\n"
-            )
-            store.run("build", "-q", "--no-cache", "-t", "moving", store.context)
+    kills = kill_often(store, lambda _: forget(store, "k1"), lambda _: ("load", "-q", "-i", archive), after)
+    store.run("load", "-q", "-i", archive)
+    assert store.says("k1") == "1\n"
+    finish(store, "loads", kills)
+
+
+def test_killed_removals(store: Store, archive: Path) -> None:
+    """`rmi` frees the layers too: loaded images are in no cache."""
+
+    def prepare(_: int) -> None:
+        forget(store, "k1")
+        store.run("load", "-q", "-i", archive)
 
     def after(number: int) -> None:
-        assert store.run("run", "--rm", "--network", "none", "moving", "cat", "/n") == f"{number}-2\n"
-        assert store.run("run", "--rm", "--network", "none", "k1", "cat", "/n") == "1\n"
+        if store.has("k1"):
+            assert store.says("k1") == "1\n"
+        assert store.has("bb")
+        if number % 7 == 0:
+            store.whole()
+
+    finish(store, "removals", kill_often(store, prepare, lambda _: ("rmi", "k1"), after))
+
+
+def test_killed_saves(store: Store, archive: Path, tmp_path: Path) -> None:
+    """The file is the old one, the new one, or not there; one that is cut off would be taken for an image."""
+    path, whole = tmp_path / "out.tar", archive.read_bytes()
+
+    def after(number: int) -> None:
+        if path.exists():
+            assert path.read_bytes() == (b"old" if number % 2 and path.stat().st_size == 3 else whole)
+        assert not list(tmp_path.glob(".out.tar*"))
+
+    def prepare(number: int) -> None:
+        path.unlink(missing_ok=True)
+        if number % 2:
+            path.write_bytes(b"old")
+
+    kills = kill_often(store, prepare, lambda _: ("save", "-q", "-o", path, "k1"), after)
+    finish(store, "saves", kills)
+
+
+def test_killed_commits(store: Store) -> None:
+    script = "seq 2000000 > /big; echo committed > /n"
+    store.run("run", "--name", "job", "--network", "none", "bb", "sh", "-c", script)
+
+    def after(number: int) -> None:
+        if store.has(f"c{number}"):
+            assert store.says(f"c{number}") == "committed\n"
+        if number % 7 == 0:
+            store.whole()
+
+    kills = kill_often(store, lambda _: None, lambda n: ("commit", "job", f"c{n}"), after)
+    store.run("commit", "job", "last")
+    assert store.says("last") == "committed\n"
+    finish(store, "commits", kills)
+
+
+def test_killed_copies(store: Store, archive: Path, tmp_path: Path) -> None:
+    """By turns into a layout, which then holds the image whole or not at all, and from there into the store."""
+    layout = tmp_path / "layout"
+    store.run("image", "cp", "-q", "k1", f"oci:{tmp_path}/whole:1")
+
+    def words(number: int) -> tuple[object, ...]:
+        if number % 2:
+            return ("image", "cp", "-q", "k1", f"oci:{layout}:1")
+        return ("image", "cp", "-q", f"oci:{tmp_path}/whole:1", "copied")
+
+    def prepare(number: int) -> None:
+        forget(store, "copied")
+        if number % 4 == 1:  # else it begins on what the kill before has left
+            shutil.rmtree(layout, ignore_errors=True)
+
+    def after(number: int) -> None:
+        if store.has("copied"):
+            assert store.says("copied") == "1\n"
+        assert not list(layout.glob("**/.*"))
+        if number % 4 == 3:
+            store.run("image", "cp", "-q", "k1", f"oci:{layout}:1")
+            store.run("image", "cp", "-q", f"oci:{layout}:1", f"oci-archive:{tmp_path}/again.tar")
+
+    finish(store, "copies", kill_often(store, prepare, words, after))
+
+
+def test_killed_prunes(store: Store, archive: Path, tmp_path: Path) -> None:
+    """Two images take the name from each other: the other one dangles, and no cache keeps its layers."""
+    archives = {"1\n": archive, "2\n": tmp_path / "k2.tar"}
+    store.build(2)
+    store.run("tag", "k2", "k1")
+    store.run("save", "-q", "-o", archives["2\n"], "k1")
+    store.run("rmi", "k2")
+
+    def prepare(number: int) -> None:
+        store.run("load", "-q", "-i", archives[f"{number % 2 + 1}\n"])
+        store.run("builder", "prune", "-af") if number == 0 else None
+
+    def after(number: int) -> None:
+        assert store.says("k1") == f"{number % 2 + 1}\n"
         if number % 5 == 0:
-            whole(store)
+            store.whole()
 
     kills = kill_often(store, prepare, lambda n: ("image", "prune", "-f"), after)
-    store.run("image", "prune", "-f")
-    whole(store)
+    finish(store, "prunes", kills)
     assert not store.run("image", "ls", "-q", "-f", "dangling=true").strip()
-    print(f"prunes: {kills} killed")
-    assert kills >= KILLS

@@ -35,6 +35,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["f"]
 
 
+def test_a_write_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with atomic_file(tmp_path / "big") as file:
+            file.write(b"x" * 1_000_000)
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert os.listdir(tmp_path) == []
+
+
 def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
     make_directories(tmp_path / "outside/kept")
     tree = make_directories(tmp_path / "tree/a/b")
