@@ -23,6 +23,8 @@ from image.platform import Platform
 from image.reference import Reference
 
 if TYPE_CHECKING:
+    from builder.sources.named import LayoutContext
+    from builder.sources.web import Outside
     from runtime.step import StepRunner
     from snapshot.layers import Layers
     from snapshot.protocol import Snapshotter
@@ -36,9 +38,10 @@ SHORT_ID = 12
 def build(
     request: BuildRequest, store: Store, layers: Layers, snapshotter: Snapshotter, runner: Callable[[], StepRunner],
     source: ImageSource, progress: Progress, foreseen: Foreseen | None = None, told: Told = nobody,
+    outside: Callable[[], Outside] | None = None,
 ) -> BuildResult:  # fmt: skip
     """The image that `request` asks for, durable and tagged when this returns. `foreseen` may know statuses in the context;
-    `told` hears what the checks find before the first step runs.
+    `told` hears what the checks find before the first step runs; without `outside` nothing is fetched from elsewhere.
 
     Must run inside `core.namespaces.contained`. Raises DockerfileError, StepFailed, NotFound, InvalidInput, Unavailable;
     what the finished steps gave is kept for the next try.
@@ -48,7 +51,8 @@ def build(
     task.finish()
     epoch = epoch_of(request)
     with store.leases.take("build") as lease:
-        planner = Planner(request, dockerfile, _finder(store, source, lease, request, progress))
+        finder = _Finder(store, source, lease, request)
+        planner = Planner(request, dockerfile, finder.by_name, finder.by_layout)
         target = planner.plan()
         findings = findings_of(request, dockerfile, planner, store)
         for warning in _warnings(planner):
@@ -63,6 +67,7 @@ def build(
             lambda: _context(request, store, foreseen or nothing_foreseen),
             progress,
             lease,
+            outside,
         )
         image = _solve(request, tools, target, epoch)
     return BuildResult(image, findings)
@@ -90,31 +95,40 @@ def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None
         journal.enter()
         raise
     finally:
+        solver.close()
         journal.close()
 
 
 def _context(request: BuildRequest, store: Store, foreseen: Foreseen) -> Context:
-    rules = ignore_rules(request.context, request.dockerfile_path)
+    rules = ignore_rules(request.context, request.dockerfile_path, sent=request.sent)
     return Context.local(request.context, rules, store.file_digests, foreseen)
 
 
-def _finder(
-    store: Store, source: ImageSource, lease: Lease, request: BuildRequest, progress: Progress
-) -> Callable[[str, Platform], BaseImage]:
+class _Finder:
     """How the planner finds images: whatever it finds is leased until the build ends."""
 
-    def find(name: str, platform: Platform) -> BaseImage:
-        by_id = _by_id(store, name)
-        image = by_id or source.resolve(Reference.parse(name).tagged(), platform, pull=request.pull)
+    def __init__(self, store: Store, source: ImageSource, lease: Lease, request: BuildRequest) -> None:
+        self._store = store
+        self._source = source
+        self._lease = lease
+        self._pull = request.pull
+
+    def by_name(self, name: str, platform: Platform) -> BaseImage:
+        by_id = _by_id(self._store, name)
+        image = by_id or self._source.resolve(Reference.parse(name).tagged(), platform, pull=self._pull)
+        return self._held(image, name if by_id else Reference.parse(name).tagged().familiar)
+
+    def by_layout(self, layout: LayoutContext, platform: Platform) -> BaseImage:
+        return self._held(self._source.from_layout(layout, platform), f"oci-layout://{layout.path}")
+
+    def _held(self, image: Image, name: str) -> BaseImage:
+        store = self._store
         with store.database.write(durable=False):
-            lease.hold_image(image.id)
+            self._lease.hold_image(image.id)
             store.images.touch(image.id)
         if store.images.get(image.id) is None:
             raise NotFound(f"image {name} was removed meanwhile", "build again")
-        shown = name if by_id else Reference.parse(name).tagged().familiar
-        return BaseImage(image, store.images.config(image.id), shown)
-
-    return find
+        return BaseImage(image, store.images.config(image.id), name)
 
 
 def _by_id(store: Store, name: str) -> Image | None:

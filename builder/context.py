@@ -53,17 +53,20 @@ class Source(Value):
         return posixpath.basename(self.name)
 
 
-def ignore_file(context: Path, dockerfile: Path | None) -> Path | None:
-    """Where the ignore rules are: beside the `dockerfile`, if it is a file, or else in the context."""
+def ignore_file(context: Path, dockerfile: Path | None, *, sent: bool = False) -> Path | None:
+    """Where the ignore rules are: beside the `dockerfile`, if it is a file, or else in the context; a context that was
+    `sent` whole has none."""
+    if sent:
+        return None
     candidates = [Path(resolve_in(context, ".dockerignore"))]
     if dockerfile:
         candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
     return next((path for path in candidates if path.is_file()), None)
 
 
-def ignore_rules(context: Path, dockerfile: Path | None) -> Ignore:
+def ignore_rules(context: Path, dockerfile: Path | None, *, sent: bool = False) -> Ignore:
     """The rules in the file beside the `dockerfile`, which win entirely; else those in the context."""
-    path = ignore_file(context, dockerfile)
+    path = ignore_file(context, dockerfile, sent=sent)
     return Ignore.parse(path.read_bytes(), path.name) if path else NOTHING
 
 

@@ -1,16 +1,16 @@
-"""A context that comes as a stream (`build -`): a tar archive, compressed or not, or a bare Dockerfile."""
+"""A context that comes as a stream (`build -`, `build URL`): a tar archive, compressed or not, or a bare Dockerfile."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from builder.ops.archive import is_tar
 from core.errors import InvalidInput
 from core.value import Value
 from layer.pipeline import Readable
 
 MAX_DOCKERFILE = 4 << 20
 _BLOCK = 512
-_CHECKSUM = slice(148, 156)
 
 
 class Streamed(Value):
@@ -20,8 +20,8 @@ class Streamed(Value):
     dockerfile: bytes | None = None
 
 
-def receive(stream: Readable, directory: Path) -> Streamed:
-    """Read the context in `stream` into the existing, empty `directory`.
+def receive(stream: Readable, directory: Path, name: str = "standard input") -> Streamed:
+    """Read the context in `stream`, which messages call `name`, into the existing, empty `directory`.
 
     Raises InvalidInput for an empty stream, a damaged archive or a Dockerfile over 4 MiB; the caller removes the
     directory in any case.
@@ -31,39 +31,27 @@ def receive(stream: Readable, directory: Path) -> Streamed:
     head = _exactly(stream, _BLOCK)
     whole: Readable = _Joined(head, stream)
     if not head:
-        raise InvalidInput("the build context on standard input is empty", "pipe a tar archive or a Dockerfile into it")
+        raise InvalidInput(f"the build context on {name} is empty", "it must be a tar archive or a Dockerfile")
     if (kind := detect(head)) != "none":
         whole = decompressor(whole, kind)
         head = _exactly(whole, _BLOCK)
         whole = _Joined(head, whole)
         if not is_tar(head):
-            raise InvalidInput(f"what is {kind}-compressed on standard input is no tar archive")
+            raise InvalidInput(f"what is {kind}-compressed on {name} is no tar archive")
     if not is_tar(head):
-        return Streamed(directory, _text(whole))
+        return Streamed(directory, _text(whole, name))
     from layer.apply import extract
 
     extract(whole, directory, "/")
     return Streamed(directory)
 
 
-def is_tar(block: bytes) -> bool:
-    """Whether these are the first 512 bytes of a tar archive: an entry's header with a right checksum, or an empty one."""
-    if len(block) < _BLOCK:
-        return False
-    if not any(block):
-        return True
-    text = block[_CHECKSUM].strip(b" \0")
-    if not text or set(text) - set(b"01234567"):
-        return False
-    return sum(block[: _CHECKSUM.start]) + 8 * ord(" ") + sum(block[_CHECKSUM.stop : _BLOCK]) == int(text, 8)
-
-
-def _text(stream: Readable) -> bytes:
+def _text(stream: Readable, name: str) -> bytes:
     text = _exactly(stream, MAX_DOCKERFILE + 1)
     if len(text) > MAX_DOCKERFILE or b"\0" in text:
         raise InvalidInput(
-            "standard input is neither a tar archive nor a Dockerfile",
-            "pipe the output of `tar -c` or the text of a Dockerfile into it",
+            f"{name} is neither a tar archive nor a Dockerfile",
+            "it must be the output of `tar -c` or the text of a Dockerfile",
         )
     return text
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from builder.dockerfile.instructions import Add, Arg, Copy, Instruction, Run, Transfer, Workdir
 from builder.fold import fold, workdir_path
-from builder.ops.add import AddOp, is_remote
+from builder.ops.add import AddOp, Part, is_remote
 from builder.ops.copy import CopyOp, Inline
 from builder.ops.run import RunOp
 from builder.ops.workdir import WorkdirOp
 from builder.scope import Scope
-from builder.stages import BaseImage, Op, Stage
+from builder.stages import Op, Origin, Stage
 from builder.state import StageState
+from core.value import replace
 
-FindOrigin = Callable[[str, Instruction], Stage | BaseImage]
+FindOrigin = Callable[[str, Instruction], Origin]
+Fetch = Callable[[str, Add], tuple[Stage, str]]
 Result = tuple[StageState, Op | None, str]
+_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 T = TypeVar("T", bound=Instruction)
 
 
 class Interpreter:
-    """Reads the instructions of one stage in order; `find_origin` says what a --from names."""
+    """Reads the instructions of one stage in order; `find_origin` says what a --from names, `fetch` what a URL in an ADD."""
 
-    def __init__(self, scope: Scope, find_origin: FindOrigin) -> None:
+    def __init__(self, scope: Scope, find_origin: FindOrigin, fetch: Fetch) -> None:
         self.scope = scope
         self._find_origin = find_origin
+        self._fetch = fetch
 
     def apply(self, state: StageState, instruction: Instruction) -> Result:
         """The state after `instruction`, its step (None when it only changes the config) and the step's text."""
@@ -71,13 +76,34 @@ class Interpreter:
         return self._transferred(state, one), op, _text(one, f"--from={one.origin}" if one.origin else "")
 
     def _add(self, state: StageState, one: Add) -> Result:
-        _refuse(one, any(map(is_remote, one.sources)), "ADD of a URL or git repository")
-        _refuse(one, bool(one.checksum), "ADD --checksum")
-        op = AddOp(self._transfer(state, one, None), one.unpack is not False)
-        return self._transferred(state, one), op, _text(one)
+        remote = [source for source in one.sources if is_remote(source)]
+        if one.checksum and (not remote or len(one.sources) > 1):
+            raise one.error("--checksum is for one http, https or git source", "ADD other sources separately")
+        directory = one.destination.endswith(("/", "/.", "/..")) or one.destination in (".", "..")
+        if remote and len(one.sources) + len(one.heredocs) > 1 and not directory:
+            raise one.error("several sources need a directory", f"write the destination as {one.destination}/")
+        return self._transferred(state, one), AddOp(tuple(self._parts(state, one))), _text(one)
 
-    def _transfer(self, state: StageState, one: Transfer, origin: Stage | BaseImage | None) -> CopyOp:
-        remote = next(filter(is_remote, one.sources), None)
+    def _parts(self, state: StageState, one: Add) -> Iterator[Part]:
+        """Neighbouring sources of the context are one copy, with the heredocs if they come last; a remote one is its own."""
+        waiting: list[str] = []
+        for source in (*one.sources, ""):
+            if source and not is_remote(source):
+                waiting.append(source)
+                continue
+            heredocs = () if source else one.heredocs
+            if waiting or heredocs:
+                local = self._transfer(state, replace(one, sources=tuple(waiting), heredocs=heredocs), None)
+                yield Part(local, one.unpack is not False)
+                waiting = []
+            if source:
+                stage, inside = self._fetch(source, one)
+                yield Part(
+                    self._transfer(state, replace(one, sources=(inside,), heredocs=()), stage), one.unpack is True
+                )
+
+    def _transfer(self, state: StageState, one: Transfer, origin: Origin | None) -> CopyOp:
+        remote = next(filter(is_remote, one.sources), None) if one.name == "COPY" else None
         if remote:
             raise one.error(f"COPY takes no URL: {remote}", "use ADD for it")
         inline = tuple(Inline(doc.name, doc.body) for doc in one.heredocs)
@@ -95,7 +121,8 @@ class Interpreter:
 def _text(one: Transfer, origin: str = "") -> str:
     flags = [f"--chown={one.owner}" if one.owner else "", f"--chmod={one.mode}" if one.mode else ""]
     heredocs = [f"<<{doc.name}" for doc in one.heredocs]
-    return " ".join(filter(None, [one.name, origin, *flags, *one.sources, *heredocs, one.destination]))
+    sources = [_CREDENTIALS.sub("://xxxxx@", source) for source in one.sources]
+    return " ".join(filter(None, [one.name, origin, *flags, *sources, *heredocs, one.destination]))
 
 
 def _refuse(one: Instruction, wanted: bool, what: str) -> None:

@@ -7,6 +7,8 @@ outside is which image a name stands for, since its ENV, WORKDIR, … and ONBUIL
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.instructions import (
     Add,
@@ -23,10 +25,13 @@ from builder.dockerfile.source import suggestion
 from builder.interpret import Interpreter
 from builder.request import BuildRequest
 from builder.scope import Scope
-from builder.stages import BaseImage, Stage, Step
+from builder.stages import BaseImage, Origin, Stage, Step
 from builder.state import StageState, start_from_image, start_from_scratch, start_from_stage
 from core.errors import InvalidInput, LamellaError, Unsupported
 from image.platform import Platform
+
+if TYPE_CHECKING:
+    from builder.elsewhere import Elsewhere, FindLayout
 
 FindImage = Callable[[str, Platform], BaseImage]
 SCRATCH = "scratch"
@@ -35,11 +40,14 @@ SCRATCH = "scratch"
 class Planner:
     """Plans one build. A stage is planned once, however many others name it."""
 
-    def __init__(self, request: BuildRequest, dockerfile: Dockerfile, find: FindImage) -> None:
+    def __init__(
+        self, request: BuildRequest, dockerfile: Dockerfile, find: FindImage, find_layout: FindLayout | None = None
+    ) -> None:
         self.request = request
         self.dockerfile = dockerfile
         self.scope = Scope(request, dockerfile)
         self._find = find
+        self._find_layout = find_layout
         self._stages: dict[int, Stage] = {}
         self._images: dict[str, BaseImage] = {}
         # For the checks: what each planned stage starts from, and its own instructions with the state before each.
@@ -71,6 +79,9 @@ class Planner:
 
     def _plan_stage(self, number: int) -> Stage:
         source = self.dockerfile.stages[number]
+        if replaced := self._replaced(source, number):
+            self.bases[number], self.seen[number] = replaced.base, []
+            return replaced
         start = source.start.expanded(self.scope.expander(self.scope.globals))
         base, state = self._base(number, start)
         self.bases[number] = base
@@ -79,7 +90,7 @@ class Planner:
         instructions = [*triggers, *source.instructions]
         total = (base is not None) + sum(map(_makes_layer, instructions))
         prefix = self._prefix(number)
-        interpreter = Interpreter(self.scope, lambda name, asking: self._origin(number, name, asking))
+        interpreter = Interpreter(self.scope, lambda name, asking: self._origin(number, name, asking), self._added)
         done = int(base is not None)
         steps: list[Step] = []
         for place, instruction in enumerate(instructions):
@@ -106,8 +117,28 @@ class Planner:
         if earlier is not None:
             base = self.stage(earlier)
             return base, start_from_stage(base.state)
+        if self.request.contexts and (further := self._elsewhere.base(start.image, start)):
+            return further
         image = self._image(start.image, start.platform, start)
         return image, start_from_image(image.config)
+
+    def _replaced(self, source: StageSource, number: int) -> Stage | None:
+        """The stage as a further context of its name has it, of which nothing that stands in the file is done."""
+        further = self._elsewhere.base(source.name, source.start) if source.name and self.request.contexts else None
+        if further is None:
+            return None
+        base, state = further
+        title = f"[{self._prefix(number)}1/1] FROM {base.name if isinstance(base, BaseImage) else source.name}"
+        return Stage(number, source.name, base, (), state, source.start, title)
+
+    @cached_property
+    def _elsewhere(self) -> Elsewhere:
+        from builder.elsewhere import Elsewhere
+
+        return Elsewhere(self.request, lambda name, asking: self._image(name, "", asking), self._find_layout)
+
+    def _added(self, source: str, asking: Add) -> tuple[Stage, str]:
+        return self._elsewhere.added(source, asking)
 
     def _image(self, name: str, platform: str, asking: Instruction) -> BaseImage:
         wanted = self.request.platform
@@ -122,7 +153,7 @@ class Planner:
             raise asking.error(error.message, error.hint) from error
         return self._images[name]
 
-    def _origin(self, number: int, name: str, asking: Instruction) -> Stage | BaseImage:
+    def _origin(self, number: int, name: str, asking: Instruction) -> Origin:
         """What `--from=name` means in stage `number`."""
         stages = self.dockerfile.stages
         earlier = _named(stages, name, number)
@@ -130,6 +161,9 @@ class Planner:
             earlier = int(name)
             if earlier >= number:
                 raise asking.error(f"stage {name} does not come before this one", "copy from an earlier stage")
+        wanted = name if earlier is None else stages[earlier].name
+        if self.request.contexts and (further := self._elsewhere.named(wanted, asking)):
+            return further
         if earlier is not None:
             return self.stage(earlier)
         if _named(stages, name, len(stages)) is not None:

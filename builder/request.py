@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.dockerfile.source import Finding
 from core.value import Value, field
 from image.platform import Platform, host_platform
 from image.reference import Reference
 from store.images import Image
+
+if TYPE_CHECKING:
+    from builder.sources.named import Contexts, LayoutContext
 
 Network = Literal["default", "none", "host"]
 
@@ -31,10 +34,17 @@ class ImageSource(Protocol):
         Raises NotFound where nobody has it, Unavailable where the registry does not answer.
         """
 
+    def from_layout(self, layout: LayoutContext, platform: Platform) -> Image:
+        """The image of an OCI layout, whole in the local store when this returns. Raises NotFound, BadArchive."""
+
 
 class BuildRequest(Value):
     """One call of `build`. `dockerfile` is the text, `dockerfile_name` what messages call it, `dockerfile_path` where it is
-    if it is a file; `context` is a directory; `args` are the build args that have a value."""
+    if it is a file; `context` is a directory; `args` are the build args that have a value.
+
+    `sent`: the context came whole, from a server or as an archive, and no .dockerignore counts. `contexts`: further
+    contexts by name (builder.sources.named).
+    """
 
     dockerfile: bytes
     dockerfile_name: str
@@ -51,6 +61,8 @@ class BuildRequest(Value):
     no_cache_stages: frozenset[str] = frozenset()
     network: Network = "default"
     add_hosts: tuple[str, ...] = ()
+    sent: bool = False
+    contexts: Contexts = field(default_factory=dict)
 
 
 class BuildResult(Value):

@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cache import image_key, step_key, tree_key
-from builder.context import Context
+from builder.context import Context, ignore_rules
 from builder.dockerfile.ignore import Ignore
 from builder.failure import StepFailed
 from builder.journal import Journal, Made
 from builder.logs import Logs
 from builder.request import BuildRequest
-from builder.stages import BaseImage, Output, Stage, Step
-from core.errors import LamellaError
+from builder.stages import BaseImage, Directory, Origin, Output, Stage, Step
+from core.errors import LamellaError, Unsupported
 from core.progress import Progress
 from core.value import Value
 from store.records import Record
 
 if TYPE_CHECKING:
+    from builder.sources.remote import Remote
+    from builder.sources.web import Outside
     from layer.cloned import Original
     from runtime.step import Step as Sandboxed
     from runtime.step import StepRunner
@@ -48,6 +50,7 @@ class Tools(Value):
     context: Callable[[], Context]
     progress: Progress
     lease: Lease
+    outside: Callable[[], Outside] | None = None
 
 
 class _Fresh:
@@ -83,6 +86,8 @@ class Solver:
         self._solved: dict[Stage, tuple[Made, ...]] = {}
         self._keys: dict[tuple[Stage, int], str] = {}
         self._guards: dict[tuple[Stage, int], threading.Lock] = {}
+        self._remote: Remote | None = None
+        self._opening = threading.Lock()
         self.used: list[str] = []
 
     @property
@@ -93,14 +98,45 @@ class Solver:
             context = self._contexts.context = self._tools.context()
         return context
 
+    def further_context(self, directory: Directory) -> Context:
+        """See Workspace."""
+        known: dict[Directory, Context] = self._contexts.__dict__.setdefault("further", {})
+        if directory not in known:
+            rules = ignore_rules(directory.path, None)
+            known[directory] = Context.local(directory.path, rules, self._tools.store.file_digests)
+        return known[directory]
+
+    @property
+    def remote(self) -> Remote:
+        """See Workspace."""
+        from builder.sources.remote import Remote
+
+        with self._opening:
+            if self._remote is None:
+                if self._tools.outside is None:
+                    raise Unsupported(
+                        "this build may fetch nothing from elsewhere", "give it what it needs as a context"
+                    )
+                temporaries = self._tools.store.temporaries
+                self._remote = Remote(self._tools.outside(), temporaries, self, fresh=self.request.no_cache)
+            return self._remote
+
+    def close(self) -> None:
+        """Leave nothing of what was fetched. Harmless to repeat."""
+        if self._remote:
+            self._remote.close()
+
     @cached_property
     def _runner(self) -> StepRunner:
         return self._tools.runner()
 
     # --- keys
 
-    def origin_key(self, origin: Stage | BaseImage) -> str:
-        """The key of everything in that tree."""
+    def origin_key(self, origin: Origin) -> str:
+        """See Workspace."""
+        if isinstance(origin, Directory):
+            context = self.further_context(origin)
+            return context.checksum(context.select(["/"]))
         if isinstance(origin, BaseImage):
             return image_key(origin.image.diff_ids, origin.image.platform)
         return self.key(origin, len(origin.steps))
@@ -250,27 +286,42 @@ class Solver:
 
     # --- what steps ask for
 
-    def checksum(
-        self, origin: Stage | BaseImage, sources: tuple[str, ...], parents: bool, exclude: tuple[str, ...]
-    ) -> str:
+    def checksum(self, origin: Origin, sources: tuple[str, ...], parents: bool, exclude: tuple[str, ...]) -> str:
         """See Workspace."""
+        if isinstance(origin, Directory):
+            further = self.further_context(origin)
+            return further.checksum(further.select(sources, parents=parents), Ignore.of(exclude))
         note = tree_key(self.origin_key(origin), [sources, parents, exclude])
         known = None
         if not (isinstance(origin, Stage) and self._may_change(origin)):
-            known = self._tools.store.records.get(note)
+            known = self.recall(note)
         if known:
-            self.used.append(note)
-            return known.value.decode()
+            return known.decode()
         with self.tree(origin) as root:
             context = Context.tree(root)
             found = context.checksum(context.select(sources, parents=parents), Ignore.of(exclude))
-        now = time.time_ns()
-        self._journal.note(Record(note, None, found.encode(), now, now))
+        self.remember(note, found.encode())
         return found
 
+    def recall(self, key: str) -> bytes | None:
+        """What an earlier build has remembered; used by this one, then."""
+        record = self._tools.store.records.get(key)
+        if record is None:
+            return None
+        self.used.append(key)
+        return record.value
+
+    def remember(self, key: str, value: bytes) -> None:
+        """Note `value` under `key` for later builds, together with the layers of this one."""
+        now = time.time_ns()
+        self._journal.note(Record(key, None, value, now, now))
+
     @contextlib.contextmanager
-    def tree(self, origin: Stage | BaseImage) -> Iterator[Path]:
+    def tree(self, origin: Origin) -> Iterator[Path]:
         """See Workspace."""
+        if isinstance(origin, Directory):
+            yield origin.path
+            return
         if isinstance(origin, Stage):
             names = self._directories(origin, self.solve(origin))
         else:

@@ -15,6 +15,7 @@ from image.config import ImageConfig
 
 if TYPE_CHECKING:
     from builder.context import Context
+    from builder.sources.remote import Remote
     from layer.cloned import Original
     from runtime.step import Step as Sandboxed
     from store.images import Image
@@ -30,6 +31,13 @@ class BaseImage(Value):
     name: str
 
 
+class Directory(Value):
+    """A directory of this machine that was named as a further context (--build-context `name`=`path`)."""
+
+    name: str
+    path: Path
+
+
 class Workspace(Protocol):
     """What the solver offers to a step that runs."""
 
@@ -38,15 +46,24 @@ class Workspace(Protocol):
         """The build context."""
 
     @property
+    def remote(self) -> Remote:
+        """What is elsewhere."""
+
+    def further_context(self, directory: Directory) -> Context:
+        """A named context, through its own ignore rules. Raises InvalidInput."""
+
+    def origin_key(self, origin: Origin) -> str:
+        """The key of everything in that tree. What is elsewhere is asked for its version, and need not be here for it."""
+
+    @property
     def instant(self) -> int:
         """The time (ns since the epoch) that files get which the build itself makes."""
 
-    def tree(self, origin: Stage | BaseImage) -> AbstractContextManager[Path]:
-        """The root file system of a stage's result or an image, for reading. A stage is built first if it must be."""
+    def tree(self, origin: Origin) -> AbstractContextManager[Path]:
+        """The root file system of a stage's result or an image, or a named directory, for reading. A stage is built first
+        if it must be."""
 
-    def checksum(
-        self, origin: Stage | BaseImage, sources: tuple[str, ...], parents: bool, exclude: tuple[str, ...]
-    ) -> str:
+    def checksum(self, origin: Origin, sources: tuple[str, ...], parents: bool, exclude: tuple[str, ...]) -> str:
         """The digest of what copying `sources` from that tree would copy. A stage need not be there for it if it was once."""
 
     def sandbox(self, root: Path, step: Sandboxed, output: Output) -> int:
@@ -80,7 +97,7 @@ class Op(Protocol):
     def inputs(self, work: Workspace) -> str:
         """A digest of what the step reads from outside its stage; empty when it reads nothing. Raises NotFound."""
 
-    def origins(self) -> tuple[Stage | BaseImage, ...]:
+    def origins(self) -> tuple[Origin, ...]:
         """What else must have been built before it is performed."""
 
     def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
@@ -120,3 +137,7 @@ class Stage(Value):
         while isinstance(base, Stage):
             base = base.base
         return base
+
+
+Origin = Stage | BaseImage | Directory
+"""Where COPY --from, RUN --mount=from and ADD take files from, if it is not the build context."""

@@ -82,7 +82,7 @@ def _check(settings: Settings, call: Call, request: BuildRequest) -> int:
     options = options_for(request, dockerfile)
     for sentence in unknown_rules(dockerfile, options):
         sys.stderr.write(f"WARNING: {sentence}\n")
-    ignore = ignore_rules(request.context, request.dockerfile_path)
+    ignore = ignore_rules(request.context, request.dockerfile_path, sent=request.sent)
     with _planner(settings, request, dockerfile) as (planner, unknown):
         error = _plan_all(planner, dockerfile, request)
         findings = verdict(request, dockerfile, planner, ignore, options, unknown)
@@ -116,14 +116,24 @@ def _planner(settings: Settings, request: BuildRequest, dockerfile: Dockerfile) 
 
     unknown: set[str] = set()
     with open_store(settings) as store:
-        yield Planner(request, dockerfile, _finder(settings, store, unknown)), unknown
+        finder = _finder(settings, store, unknown)
+        yield Planner(request, dockerfile, finder, lambda layout, _: _unknown(str(layout.path), unknown)), unknown
 
 
-def _finder(settings: Settings, store: Store, unknown: set[str]) -> Callable[[str, Platform], BaseImage]:
+def _unknown(name: str, unknown: set[str]) -> BaseImage:
     from builder.stages import BaseImage
     from image.config import scratch
     from image.descriptor import Descriptor
     from image.digest import Digest
+
+    unknown.add(name)
+    sys.stderr.write(f"WARNING: {name} cannot be asked for now: its variables are not known\n")
+    config = scratch()
+    return BaseImage(_image(config, Descriptor("", Digest.of(b""), 0)), config, name)
+
+
+def _finder(settings: Settings, store: Store, unknown: set[str]) -> Callable[[str, Platform], BaseImage]:
+    from builder.stages import BaseImage
     from image.reference import Reference
     from images.resolve import lookup
 
@@ -135,11 +145,7 @@ def _finder(settings: Settings, store: Store, unknown: set[str]) -> Callable[[st
         try:
             return _remote(settings, store, name, platform)
         except (Unavailable, Unsupported):
-            unknown.add(name)
-            sys.stderr.write(f"WARNING: {name} cannot be asked for now: its variables are not known\n")
-            config = scratch()
-            empty = Descriptor("", Digest.of(b""), 0)
-            return BaseImage(_image(config, empty), config, name)
+            return _unknown(name, unknown)
 
     return find
 

@@ -23,5 +23,6 @@ BUILD: tuple[Flag, ...] = (
     (("--progress",), {"default": "auto", "envvar": "BUILDKIT_PROGRESS", "metavar": "KIND", "help": "auto, plain, tty, rawjson, quiet or none."}),
     (("--platform",), {"default": "", "envvar": "DOCKER_DEFAULT_PLATFORM", "metavar": "OS/ARCH", "help": "Must be this machine's."}),
     (("--network",), {"default": "default", "choices": ("default", "none", "host"), "help": "What RUN steps see of the network."}),
+    (("--build-context", "contexts"), {"multiple": True, "metavar": "NAME=VALUE", "help": "A directory, docker-image://, oci-layout://, git or http(s) address that stands for a stage, image or --from of that name."}),
     (("--add-host", "add_hosts"), {"multiple": True, "metavar": "HOST:IP", "help": "Add a line to /etc/hosts of RUN steps."}),
 )  # fmt: skip

@@ -16,11 +16,12 @@ from image.platform import Platform, host_platform
 from image.reference import Reference
 
 if TYPE_CHECKING:
+    from builder.sources.named import Contexts
     from cli.build_call import Call
     from cli.settings import Settings
 
 MAX_DOCKERFILE = 4 << 20
-_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "ftp://")
 
 
 class Input(Value):
@@ -42,10 +43,6 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
     path, file = options["path"], options["file"]
     if path == "-" and file == "-":
         raise InvalidInput("the Dockerfile and the context cannot both come from stdin", "give one of them as a path")
-    if path.startswith(_REMOTE):
-        raise Unsupported(
-            "a remote build context is not supported by this version of lamella", "clone it, and build the directory"
-        )
     platform = _platform(options["platform"])
     values = {
         "tags": tuple(map(_tag, options["tags"])),
@@ -59,6 +56,7 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
         "no_cache_stages": frozenset(n for text in options["no_cache_stages"] for n in text.lower().split(",")),
         "network": options["network"],
         "add_hosts": tuple(map(_host, options["add_hosts"])),
+        "contexts": _contexts(options["contexts"]),
     }
     return Input(
         path, file, values, options["quiet"], options["progress"], options["iidfile"], options["metadata_file"],
@@ -121,6 +119,14 @@ def _annotation(text: str) -> tuple[str, str]:
     return _pair(found[3] if found else text, "--annotation")
 
 
+def _contexts(given: Sequence[str]) -> Contexts:
+    if not given:
+        return {}
+    from builder.sources.named import parse_context
+
+    return dict(map(parse_context, given))
+
+
 def _host(text: str) -> str:
     import ipaddress
 
@@ -147,37 +153,50 @@ def _platform(text: str) -> Platform:
 
 @contextlib.contextmanager
 def prepared(given: Input, settings: Settings) -> Iterator[BuildRequest]:
-    """The request with its Dockerfile read and its context in a directory. Raises NotFound, InvalidInput."""
-    if given.path != "-":
-        yield _local(given, Path(given.path))
+    """The request with its Dockerfile read and its context in a directory. Raises NotFound, InvalidInput, Unavailable."""
+    if _is_here(given):
+        yield _local(given, directory_of(given))
         return
-    from cli.wiring import open_store
-    from core.removal import remove
+    from cli.build_context import received
 
-    with open_store(settings) as store:
-        fd, directory = store.temporaries.directory()
-    try:
-        yield _from_stdin(given, directory)
-    finally:
-        remove(directory)
-        os.close(fd)
+    with received(given, settings) as request:
+        yield request
 
 
-def _local(given: Input, context: Path) -> BuildRequest:
+def is_url(file: str | None) -> bool:
+    """Whether a -f is an address."""
+    return (file or "").startswith(("http://", "https://"))
+
+
+def _is_here(given: Input) -> bool:
+    """Whether no part of the context has to be brought here first; a directory wins over what reads as an address."""
+    if given.path == "-" or is_url(given.file):
+        return False
+    return not given.path.startswith(_REMOTE) or os.path.isdir(given.path)
+
+
+def directory_of(given: Input) -> Path:
+    """The context that is a directory here. Raises NotFound."""
+    context = Path(given.path)
     if not context.is_dir():
         what = "is not a directory" if context.exists() else "does not exist"
         raise NotFound(
             f"the build context {given.path} {what}", "give the directory that holds the files to build from"
         )
+    return context
+
+
+def _local(given: Input, context: Path) -> BuildRequest:
     if given.file == "-":
-        return BuildRequest(_limited(sys.stdin.buffer.read(MAX_DOCKERFILE + 1), "stdin"), "-", context, **given.values)
-    file = _find_dockerfile(given.file, context)
+        return BuildRequest(limited(sys.stdin.buffer.read(MAX_DOCKERFILE + 1), "stdin"), "-", context, **given.values)
+    file = find_dockerfile(given.file, context)
     return BuildRequest(
-        _read(_within(file, context)), given.file or os.path.relpath(file, context), context, file, **given.values
+        read_dockerfile(_within(file, context)), given.file or os.path.relpath(file, context), context, file, **given.values
     )  # fmt: skip
 
 
-def _find_dockerfile(name: str | None, context: Path) -> Path:
+def find_dockerfile(name: str | None, context: Path) -> Path:
+    """The file that -f names, from here or else from the context; the context's own where it names none. Raises NotFound."""
     candidates = [Path(name), context / name] if name else [context / "Dockerfile", context / "dockerfile"]
     for candidate in candidates:
         if _within(candidate, context).exists():
@@ -194,27 +213,16 @@ def _within(path: Path, context: Path) -> Path:
     return path if relative.split("/")[0] == ".." else Path(resolve_in(top, relative))
 
 
-def _read(path: Path) -> bytes:
+def read_dockerfile(path: Path) -> bytes:
+    """Its text. Raises InvalidInput where it cannot be one."""
     if path.is_dir():
         raise InvalidInput(f"{path} is a directory, not a Dockerfile", "name the file with -f")
     with path.open("rb") as file:
-        return _limited(file.read(MAX_DOCKERFILE + 1), str(path))
+        return limited(file.read(MAX_DOCKERFILE + 1), str(path))
 
 
-def _limited(data: bytes, name: str) -> bytes:
+def limited(data: bytes, name: str) -> bytes:
+    """`data` if it is no longer than a Dockerfile may be. Raises InvalidInput."""
     if len(data) > MAX_DOCKERFILE:
         raise InvalidInput(f"{name} is no Dockerfile: it has more than {MAX_DOCKERFILE >> 20} MiB")
     return data
-
-
-def _from_stdin(given: Input, directory: Path) -> BuildRequest:
-    """stdin is a Dockerfile alone (the context is empty then), or the tar of a context."""
-    from builder.context_stream import receive
-
-    text = receive(sys.stdin.buffer, directory).dockerfile
-    if text is not None:
-        if given.file:
-            raise InvalidInput("stdin is the Dockerfile, so -f says nothing", "leave -f out")
-        return BuildRequest(_limited(text, "stdin"), "-", directory, **given.values)
-    file = _find_dockerfile(os.path.join(directory, given.file) if given.file else None, directory)
-    return BuildRequest(_read(file), given.file or file.name, directory, file, **given.values)

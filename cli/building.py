@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.source import Finding
     from builder.foresight import Foresight
     from builder.request import BuildRequest
+    from builder.sources.web import Outside
     from cli.build_input import Input
     from cli.progress import Display
     from cli.settings import Settings
@@ -101,7 +102,7 @@ def _tell(settings: Settings, given: Input, screen: Display, findings: Sequence[
 @contextlib.contextmanager
 def _foreseeing(request: BuildRequest) -> Iterator[Foresight | None]:
     """A child that looks at the context meanwhile; nothing is open yet that it could hold on to."""
-    if request.no_cache:
+    if request.no_cache or request.sent:
         yield None
         return
     from builder.foresight import Foresight
@@ -125,13 +126,19 @@ def _solve(
         source = LocalFirst(settings, workshop.store, workshop.layers, screen)
         result = build_image(
             request, workshop.store, workshop.layers, workshop.snapshotter,
-            lambda: step_runner(settings.root, screen), source, screen, foreseen, told,
+            lambda: step_runner(settings.root, screen), source, screen, foreseen, told, lambda: _outside(settings),
         )  # fmt: skip
         if given.push or given.metadata_file:
             from cli.build_after import finish
 
             finish(settings, given, request, result, workshop, screen)
         return result.image.id
+
+
+def _outside(settings: Settings) -> Outside:
+    from cli.build_web import outside
+
+    return outside(settings)
 
 
 def _explain(failed: Any, dockerfile: bytes) -> None:

@@ -38,7 +38,7 @@ _BUILD_IGNORED = (
 )  # fmt: skip
 _BUILD_DISCARDED = ("--provenance false 0", "--sbom false 0", "--attest", "--cache-to", "--policy")
 _BUILD_REFUSED = (
-    "--output -o type=docker type=image", "--secret", "--ssh", "--build-context",
+    "--output -o type=docker type=image", "--secret", "--ssh",
 )  # fmt: skip
 _TRANSFER = ("--disable-content-trust?",)
 _KEYS = ("--detach-keys", "--checkpoint", "--checkpoint-dir")

@@ -58,20 +58,26 @@ class WriteOnly:
 
 
 class LayoutSource(ReadOnly):
-    """An image of the OCI layout on a shelf: the one that is called `name`, or the only one where that is empty."""
+    """An image of the OCI layout on a shelf: the one that is called `name` and has that `digest`, as far as they are given,
+    or the only one where neither is."""
 
-    def __init__(self, shelf: Directory | IndexedArchive, name: str) -> None:
+    def __init__(self, shelf: Directory | IndexedArchive, name: str, digest: Digest | None = None) -> None:
         self._shelf = shelf
         self._name = name
+        self._digest = digest
 
     def resolve(self) -> tuple[Descriptor, bytes]:
         entries = layout.read_index(self._shelf).manifests
-        found = [e for e in entries if not self._name or self._name in _names(e)]
+        found = [e for e in entries if self._is_wanted(e)]
         if len({e.digest for e in found}) != 1:
             known = ", ".join(sorted({shown(name) for e in entries for name in _names(e)})[:12]) or "none has a name"
-            what = f"there is no image {self._name!r} in it" if not found else f"there are {len(found)} images in it"
+            wanted = self._name + (f"@{self._digest}" if self._digest else "")
+            what = f"there is no image {wanted!r} in it" if not found else f"there are {len(found)} images in it"
             raise NotFound(what, f"say which after a colon; there is: {known}")
         return found[0], self.fetch(found[0])
+
+    def _is_wanted(self, entry: Descriptor) -> bool:
+        return (not self._name or self._name in _names(entry)) and self._digest in (None, entry.digest)
 
     def fetch(self, wanted: Descriptor) -> bytes:
         return layout.read_blob(self._shelf, wanted, MAX_BYTES)

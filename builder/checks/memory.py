@@ -36,7 +36,7 @@ def findings_of(request: BuildRequest, dockerfile: Dockerfile, planner: Planner,
     if known is None:
         from builder.checks.verdict import options_for, verdict
 
-        ignore = ignore_rules(request.context, request.dockerfile_path)
+        ignore = ignore_rules(request.context, request.dockerfile_path, sent=request.sent)
         findings = verdict(request, dockerfile, planner, ignore, options_for(request, dockerfile))
         rows = [[one.rule, one.message, one.span.line, one.span.end_line] for one in findings]
         now = time.time_ns()
@@ -63,6 +63,6 @@ def _key(request: BuildRequest, planner: Planner) -> str:
     """Of everything that decides what the rules find: the text, the names it sees, the stages, the images below them."""
     args = sorted((name, value) for name, value in request.args.items() if name not in PROXY_ARGS)
     bases = [[n, base.image.id if isinstance(base, BaseImage) else ""] for n, base in sorted(planner.bases.items())]
-    ignored = ignore_file(request.context, request.dockerfile_path)
+    ignored = ignore_file(request.context, request.dockerfile_path, sent=request.sent)
     text = hashlib.sha256(request.dockerfile + b"\0" + (ignored.read_bytes() if ignored else b"")).hexdigest()
     return check_key([text, args, request.target, str(request.platform), bases])

@@ -14,7 +14,7 @@ from builder.ops.direct import carry_out, copy_file, prepare
 from builder.ops.modes import parse_mode
 from builder.ops.placement import Placement
 from builder.ops.transfer import Copier
-from builder.stages import BaseImage, Ground, Output, Stage, Workspace
+from builder.stages import Directory, Ground, Origin, Output, Workspace
 from core.errors import InvalidInput
 from core.value import Value
 
@@ -36,7 +36,7 @@ class CopyOp(Value):
     sources: tuple[str, ...]
     destination: str
     directory: bool
-    origin: Stage | BaseImage | None
+    origin: Origin | None
     inline: tuple[Inline, ...]
     owner: str
     mode: str
@@ -47,7 +47,12 @@ class CopyOp(Value):
         inline = [[doc.name, doc.text] for doc in self.inline]
         # What the sources are called in the Dockerfile does not matter: the names that they give are part of the inputs.
         # Nor does where they come from, but for their owners, which a context does not have.
-        return ["copy", self.destination, self.directory, inline, self.owner, self.mode, self.origin is None]
+        return ["copy", self.destination, self.directory, inline, self.owner, self.mode, not self._keeps_owners]
+
+    @property
+    def _keeps_owners(self) -> bool:
+        """A directory of this machine is as a context is: whose its files are there says nothing."""
+        return self.origin is not None and not isinstance(self.origin, Directory)
 
     def inputs(self, work: Workspace) -> str:
         if not self.sources:
@@ -57,7 +62,7 @@ class CopyOp(Value):
         sources = work.context.select(self.sources, parents=self.parents)
         return work.context.checksum(sources, Ignore.of(self.exclude))
 
-    def origins(self) -> tuple[Stage | BaseImage, ...]:
+    def origins(self) -> tuple[Origin, ...]:
         return (self.origin,) if self.origin else ()
 
     def perform(self, work: Workspace, ground: Ground, output: Output) -> None:
@@ -84,6 +89,10 @@ class CopyOp(Value):
         """Where the sources are, and what they name there."""
         if self.origin is None:
             yield work.context, work.context.select(self.sources, parents=self.parents) if self.sources else []
+            return
+        if isinstance(self.origin, Directory):
+            further = work.further_context(self.origin)
+            yield further, further.select(self.sources, parents=self.parents)
             return
         with work.tree(self.origin) as tree:
             context = Context.tree(tree)
@@ -112,7 +121,7 @@ class CopyOp(Value):
         return found.uid, found.gid
 
     def copier(self, place: Placement) -> Copier:
-        return Copier(owner=place.owner, mode=place.mode, keep_owners=self.origin is not None)
+        return Copier(owner=place.owner, mode=place.mode, keep_owners=self._keeps_owners)
 
     def copy_one(self, context: Context, source: Source, place: Placement, copier: Copier) -> None:
         """A directory's contents into the destination, or a file to it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from builder.stages import BaseImage, Ground, Output, Stage, Workspace
+from builder.stages import Ground, Origin, Output, Workspace
 from core.errors import LamellaError
 from core.value import Value
 
@@ -35,7 +35,7 @@ class RunOp(Value):
     def inputs(self, work: Workspace) -> str:
         return ""
 
-    def origins(self) -> tuple[Stage | BaseImage, ...]:
+    def origins(self) -> tuple[Origin, ...]:
         return ()
 
     def perform(self, work: Workspace, ground: Ground, output: Output) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from builder.ops.placement import Placement
-from builder.stages import BaseImage, Ground, Output, Stage, Workspace
+from builder.stages import Ground, Origin, Output, Workspace
 from core.value import Value
 
 
@@ -20,7 +20,7 @@ class WorkdirOp(Value):
     def inputs(self, work: Workspace) -> str:
         return ""
 
-    def origins(self) -> tuple[Stage | BaseImage, ...]:
+    def origins(self) -> tuple[Origin, ...]:
         return ()
 
     def perform(self, work: Workspace, ground: Ground, output: Output) -> None:

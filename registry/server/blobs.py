@@ -26,6 +26,7 @@ async def get(registry: Registry, request: Request) -> Answer:
     size = registry.metadata.blob_size(request.name, digest)
     if size is None:
         raise unknown(digest)
+    keep = await registry.reassure(request.name, digest)
     headers = [
         ("content-type", MEDIA_TYPE), (DIGEST_HEADER, digest), ("etag", f'"{digest}"'), ("accept-ranges", "bytes"),
     ]  # fmt: skip
@@ -34,12 +35,12 @@ async def get(registry: Registry, request: Request) -> Answer:
         headers.append(("content-range", f"bytes {wanted[0]}-{wanted[1] - 1}/{size}"))
         return Answer(206, headers, _part(registry, digest, *wanted, size))
     if size <= SMALL_BYTES and request.method == "GET":
-        return _small(registry, digest, headers)
+        return _small(registry, digest, headers, keep)
     return Answer(200, headers, _part(registry, digest, 0, size, size))
 
 
-def _small(registry: Registry, digest: Digest, headers: Headers) -> Answer:
-    return Answer(200, headers, registry.blobs.read(digest, SMALL_BYTES), keep=True)
+def _small(registry: Registry, digest: Digest, headers: Headers, keep: bool) -> Answer:
+    return Answer(200, headers, registry.blobs.read(digest, SMALL_BYTES), keep=keep)
 
 
 def _part(registry: Registry, digest: Digest, start: int, end: int, size: int) -> FilePart | bytes:

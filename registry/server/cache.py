@@ -1,7 +1,11 @@
-"""Answers that were given, to be given again without asking: good until anybody writes to the metadata."""
+"""Answers that were given, to be given again without asking: good until anybody writes to the metadata.
+
+All are forgotten once a minute too: so a handler sees every path that is asked for, and can note that it is.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,6 +13,7 @@ from registry.server.errors import Headers
 
 CACHE_BYTES = 16 << 20
 ENTRY_BYTES = 256 << 10
+SECONDS = 60.0
 
 
 class Ready(NamedTuple):
@@ -27,16 +32,17 @@ class AnswerCache:
         self._version = version
         self._limit = limit
         self._seen = -1
+        self._until = 0.0
         self._bytes = 0
         self._answers: dict[str, Ready] = {}
 
     def find(self, path: str) -> Ready | None:
         """The answer to GET `path`, if it is known and nothing was written since."""
-        version = self._version()
-        if version != self._seen:
+        version, now = self._version(), time.monotonic()
+        if version != self._seen or now > self._until:
             self._answers.clear()
             self._bytes = 0
-            self._seen = version
+            self._seen, self._until = version, now + SECONDS
             return None
         return self._answers.get(path)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from core.errors import Conflict, Integrity, InvalidInput, LamellaError, NotFound, Unavailable, Unsupported
 from registry.protocol import Code
+from registry.server.metadata.protocol import ImmutableTag, QuotaExceeded
 
 Headers = list[tuple[str, str]]
 
@@ -39,6 +40,12 @@ def translate(error: BaseException) -> ApiError | None:
     """The answer an error means; None for one that nobody foresaw (a defect of ours)."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, QuotaExceeded):
+        detail: Mapping[str, object] = {"used": error.used, "more": error.more, "allowed": error.limit}
+        return ApiError(403, Code.DENIED, f"{error.message}: {error.hint}", detail=detail)
+    if isinstance(error, ImmutableTag):
+        detail = {"tag": error.tag, "digest": error.digest}
+        return ApiError(403, Code.DENIED, f"{error.message}: {error.hint}", detail=detail)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ApiError(507, Code.UNKNOWN, "the registry's disk is full")
     if isinstance(error, OSError | sqlite3.Error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from core.errors import LamellaError
@@ -21,7 +22,7 @@ from registry.protocol import (
 )  # fmt: skip
 from registry.server.answers import Answer
 from registry.server.errors import ApiError, Headers, unknown_name
-from registry.server.metadata.protocol import ManifestRecord
+from registry.server.metadata.protocol import ImmutableTag, ManifestRecord
 from registry.server.registry import Registry
 from registry.server.request import Request
 
@@ -40,7 +41,8 @@ async def get(registry: Registry, request: Request) -> Answer:
     headers = [
         ("content-type", stored.media_type), (DIGEST_HEADER, stored.digest), ("etag", f'"{stored.digest}"'),
     ]  # fmt: skip
-    return Answer(200, headers, stored.content, keep=True)
+    registry.pulls.note(request.name, reference)
+    return Answer(200, headers, stored.content, keep=await registry.reassure(request.name, stored.digest))
 
 
 async def put(registry: Registry, request: Request) -> Answer:
@@ -53,8 +55,11 @@ async def put(registry: Registry, request: Request) -> Answer:
     if expected not in (None, digest):
         raise ApiError(400, Code.DIGEST_INVALID, f"the manifest's digest is {digest}", detail={"digest": expected})
     record = await registry.do(_record, digest, content, _content_type(request))
-    missing = await registry.do(registry.metadata.missing, request.name, record.blobs, record.children)
-    await registry.do(registry.metadata.put_manifest, request.name, record, tags)
+    fixed = [tag for tag in tags if registry.policy.is_immutable(request.name, tag)]
+    allowance = registry.allowance(request.name)
+    missing = await registry.do(
+        registry.metadata.put_manifest, request.name, record, tags, fixed=fixed, allowance=allowance
+    )
     headers: Headers = [("location", manifest_path(request.name, reference)), (DIGEST_HEADER, digest)]
     headers += [(TAG_HEADER, tag) for tag in tags if expected is not None]
     if record.subject is not None:
@@ -68,10 +73,13 @@ async def put(registry: Registry, request: Request) -> Answer:
 
 async def delete(registry: Registry, request: Request) -> Answer:
     """By digest: with its tags. By tag: the tag alone."""
-    reference = request.route.reference
+    reference, fixed = request.route.reference, partial(registry.policy.is_immutable, request.name)
     if ":" in reference:
-        done = await registry.do(registry.metadata.delete_manifest, request.name, request.digest())
+        done = await registry.do(registry.metadata.delete_manifest, request.name, request.digest(), fixed)
     else:
+        stored = registry.metadata.manifest(request.name, reference) if fixed(reference) else None
+        if stored is not None:
+            raise ImmutableTag(reference, stored.digest)
         done = await registry.do(registry.metadata.delete_tag, request.name, reference)
     if not done:
         raise _unknown(registry, request)

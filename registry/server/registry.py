@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from registry.server.metadata.protocol import MetadataStore
+from image.digest import Digest
+from registry.server.metadata.protocol import Allowance, MetadataStore
+from registry.server.policy import Policy
+from registry.server.pulls import Pulls
 from registry.server.storage.protocol import RegistryBlobs
 
 P = ParamSpec("P")
@@ -19,9 +23,12 @@ THREADS = 16
 class Registry:
     """One process's registry. Single indexed reads happen on the event loop; all that writes, or waits, in `threads`."""
 
-    def __init__(self, metadata: MetadataStore, blobs: RegistryBlobs) -> None:
+    def __init__(self, metadata: MetadataStore, blobs: RegistryBlobs, policy: Policy | None = None) -> None:
         self.metadata = metadata
         self.blobs = blobs
+        self.policy = policy or Policy()
+        self.pulls = Pulls()
+        self.closing = False
         self.threads = ThreadPoolExecutor(THREADS, "registry")
 
     async def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,6 +43,22 @@ class Registry:
         """Begin `work` in a thread; its future."""
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self.threads, lambda: work(*args, **kwargs))
+
+    def allowance(self, repository: str) -> Allowance:
+        """What the repository, and the registry, may use."""
+        return Allowance(self.policy.quota_of(repository), self.policy.quota)
+
+    async def reassure(self, repository: str, digest: Digest) -> bool:
+        """Somebody asks for a manifest or blob: one that waits for its review does so for half of its delay at least.
+
+        Who is told that a blob is there may go on to push a manifest that needs it. False: the answer that was read before
+        may not be remembered.
+        """
+        review = self.metadata.doubted(repository, digest)
+        if review is None or time.time_ns() - review.since < self.policy.delay // 2:
+            return True
+        await self.do(self.metadata.postpone, repository, digest)
+        return False
 
     def close(self) -> None:
         """Finish what was begun, then let go of files. Harmless to repeat."""

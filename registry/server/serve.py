@@ -9,25 +9,24 @@ import logging
 import resource
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from core.errors import Unavailable
-from core.files import make_directories
 from registry.server.app import App
+from registry.server.data import open_data
+from registry.server.housekeeping import keep_house
 from registry.server.listen import Address, answering
-from registry.server.metadata.sqlite import SqliteMetadata
+from registry.server.policy import Policy
 from registry.server.registry import Registry
-from registry.server.storage.disk import DiskRegistryBlobs
 
 log = logging.getLogger("lamella.registry")
 Ready = Callable[[Address], None]
 
 CONNECTIONS = 4096
+LEADER = "housekeeper"
 GRACE_SECONDS = 1.0
-UPLOADS_EXPIRE_SECONDS = 7 * 24 * 3600.0
-HOUSEKEEPING_SECONDS = 3600.0
 
 
 class Server(Protocol):
@@ -40,12 +39,14 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`data`: the registry's own directory, made when missing. `sync` off: a 201 does not wait for the disk."""
+    """`data`: the registry's own directory, made when missing. `sync` off: a 201 does not wait for the disk. `policy`: what
+    is kept, limited and fixed."""
 
     listen: Address
     data: Path
     workers: int = 1
     sync: bool = True
+    policy: Policy = field(default_factory=Policy)
 
 
 def serve(settings: ServerSettings, ready: Ready) -> None:
@@ -70,9 +71,7 @@ def _ready(settings: ServerSettings, ready: Ready) -> None:
 
 
 def _open(settings: ServerSettings) -> Registry:
-    make_directories(settings.data, 0o700)
-    metadata = SqliteMetadata(settings.data / "registry.db", sync=settings.sync)
-    return Registry(metadata, DiskRegistryBlobs(settings.data, sync=settings.sync))
+    return Registry(*open_data(settings.data, sync=settings.sync), settings.policy)
 
 
 async def _work(settings: ServerSettings, ready: Ready | None) -> None:
@@ -91,15 +90,17 @@ async def _work(settings: ServerSettings, ready: Ready | None) -> None:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    beside = [loop.create_task(_keep_house(registry))]
+    beside = [loop.create_task(keep_house(registry, settings.data / LEADER))]
     if ready is not None:
         beside.append(loop.create_task(_announce(registry, settings.listen, ready)))
     gc.freeze()
     try:
         await _until(told, server, app)
     finally:
+        registry.closing = True
         for task in beside:
             task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         registry.close()
 
 
@@ -122,16 +123,6 @@ async def _until(told: asyncio.Event, server: Server, app: App) -> None:
 async def _announce(registry: Registry, address: Address, ready: Ready) -> None:
     if await registry.do(answering, address):
         ready(address)
-
-
-async def _keep_house(registry: Registry) -> None:
-    """Cancel uploads that nobody will finish, now and then."""
-    while True:
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)
-        try:
-            await registry.do(registry.blobs.expire, UPLOADS_EXPIRE_SECONDS)
-        except OSError as error:
-            log.error("cannot remove old uploads: %s", error)
 
 
 def _raise_file_limit() -> None:

@@ -9,6 +9,7 @@ from image.digest import Digest
 from registry.protocol import DIGEST_HEADER, UPLOAD_HEADER, Code, blob_path, is_name, upload_path
 from registry.server.answers import Answer
 from registry.server.errors import ApiError, Headers
+from registry.server.metadata.protocol import QuotaExceeded
 from registry.server.ranges import announced
 from registry.server.registry import Registry, finished
 from registry.server.request import Request
@@ -29,6 +30,7 @@ async def post(registry: Registry, request: Request) -> Answer:
     algorithm = expected.algorithm if expected else request.query("digest-algorithm") or "sha256"
     if algorithm not in ALGORITHMS:
         raise ApiError(400, Code.DIGEST_INVALID, "unsupported digest algorithm", detail={"algorithm": algorithm[:50]})
+    await _check_room(registry, request.name, max(1, request.length or 0))
     upload = await registry.do(registry.blobs.start, request.name, algorithm)
     if expected is None:
         return Answer(202, _session(request.name, upload, 0))
@@ -82,7 +84,8 @@ async def _mount(registry: Registry, request: Request, digest: Digest) -> bool:
     source = request.query("from") or None
     if source is not None and not is_name(source):
         return False
-    return await registry.do(registry.metadata.mount_blob, request.name, digest, source)
+    allowance = registry.allowance(request.name)
+    return await registry.do(registry.metadata.mount_blob, request.name, digest, source, allowance)
 
 
 async def _take(registry: Registry, name: str, session: str) -> Upload:
@@ -109,6 +112,8 @@ async def _append(registry: Registry, request: Request, upload: Upload) -> None:
     if where is not None and where[0] != upload.offset:
         headers = _session(request.name, request.route.reference, upload.offset)
         raise ApiError(416, Code.BLOB_UPLOAD_INVALID, f"the next byte is number {upload.offset}", headers=headers)
+    if request.length:
+        await _check_room(registry, request.name, upload.offset + request.length)
     await _receive(registry, request, upload, None if where is None else where[1] - where[0])
 
 
@@ -146,11 +151,34 @@ async def _receive(registry: Registry, request: Request, upload: Upload, limit: 
 
 async def _commit(registry: Registry, request: Request, upload: Upload, expected: Digest) -> Answer:
     try:
-        blob = await registry.do(upload.commit, expected)
+        await registry.do(_finish, registry, request.name, upload, expected)
     except Integrity as error:
         raise ApiError(400, Code.DIGEST_INVALID, error.message, detail={"digest": expected}) from error
-    await registry.do(registry.metadata.link_blob, request.name, blob.digest, blob.size)
-    return _created(request.name, blob.digest)
+    return _created(request.name, expected)
+
+
+def _finish(registry: Registry, name: str, upload: Upload, expected: Digest) -> None:
+    """Make a blob of it and give that to the repository. The hold keeps a collector away in between.
+
+    Raises QuotaExceeded; then the upload is over, and its bytes go as what a crash leaves does.
+    """
+    with registry.blobs.hold(expected):
+        blob = upload.commit(expected)
+        try:
+            registry.metadata.link_blob(name, blob.digest, blob.size, registry.allowance(name))
+        except QuotaExceeded:
+            registry.metadata.adopt([blob.digest])
+            raise
+
+
+async def _check_room(registry: Registry, name: str, size: int) -> None:
+    """Raises QuotaExceeded before bytes are taken that there is no room for. Whether they are new is not known yet."""
+    allowance = registry.allowance(name)
+    for limit, used, where in (
+        (allowance.repository, name, f"the repository {name}"), (allowance.registry, None, "the registry"),
+    ):  # fmt: skip
+        if limit is not None and (now := await registry.do(registry.metadata.used, used)) + size > limit:
+            raise QuotaExceeded(where, now, size, limit)
 
 
 def _created(name: str, digest: Digest) -> Answer:

@@ -171,11 +171,6 @@ def test_add_copies_what_only_looks_like_an_archive(build):
     assert build("FROM bb\nADD fake.tar.gz /d/\nRUN ls /d\n", files={"fake.tar.gz": "no"}).printed() == ["fake.tar.gz"]
 
 
-def test_add_of_a_url_says_that_it_cannot_yet(build):
-    done = build("FROM bb\nADD https://example.org/x /x\n", check=False)
-    assert done.code == 1 and "not supported" in done.said and "Dockerfile:2" in done.said
-
-
 def test_ten_thousand_files_and_deep_trees_arrive_whole(build, context):
     for number in range(100):
         directory = context / f"t/{number}"

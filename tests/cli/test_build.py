@@ -150,7 +150,6 @@ def test_contexts_that_cannot_be_are_refused_clearly(lamella, tmp_path):
     (tmp_path / "file").write_text("")
     assert "is not a directory" in lamella("build", tmp_path / "file", check=False).stderr
     assert "no Dockerfile" in lamella("build", tmp_path, check=False).stderr
-    assert "remote build context" in lamella("build", "https://example.org/x.git", check=False).stderr
 
 
 def test_dockers_old_options_are_accepted(lamella, base, context):

@@ -38,10 +38,11 @@ class MetadataSuite:
 
     def test_what_is_missing_is_told_once(self, metadata: MetadataStore) -> None:
         metadata.link_blob("a", ONE, 7)
-        metadata.put_manifest("a", record(b"m"), [])
+        assert metadata.put_manifest("a", record(b"m"), []) == []
         child = Digest.of(b"m")
-        assert metadata.missing("a", [ONE, TWO, TWO], [child, THREE]) == [TWO, THREE]
-        assert metadata.missing("none", [ONE], [child]) == [ONE, child]
+        index = record(b"index", blobs=(ONE, TWO, TWO), children=(child, THREE))
+        assert metadata.put_manifest("a", index, []) == [TWO, THREE]
+        assert metadata.put_manifest("b", index, []) == [ONE, TWO, child, THREE]
 
     def test_a_manifest_is_found_by_digest_and_by_tag_as_it_was_pushed(self, metadata: MetadataStore) -> None:
         content = b'{ "odd":  "\xc3\xa4 bytes" }\n'

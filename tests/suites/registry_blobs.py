@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from pathlib import Path
 
@@ -104,3 +105,27 @@ class RegistryBlobsSuite:
         assert uploads.resume("a", old) is None
         taken.release()
         assert uploads.resume("a", used) is not None
+
+    def test_what_somebody_holds_no_collector_takes(self, uploads: RegistryBlobs) -> None:
+        one, two = Digest.of(b"one"), Digest.of(b"two")
+        with uploads.hold(one), uploads.hold(one), uploads.exclude([one, two]) as free:
+            assert free == [two]
+            with uploads.exclude([two]) as again:
+                assert again == []
+        with uploads.exclude([one]) as free:
+            assert free == [one]
+
+    def test_who_wants_to_hold_waits_for_the_collector(self, uploads: RegistryBlobs) -> None:
+        one, order = Digest.of(b"one"), list[str]()
+
+        def push() -> None:
+            with uploads.hold(one):
+                order.append("pushed")
+
+        thread = threading.Thread(target=push)
+        with uploads.exclude([one]):
+            thread.start()
+            time.sleep(0.1)
+            order.append("collected")
+        thread.join()
+        assert order == ["collected", "pushed"]

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Collection, Sequence
 
 from image.digest import Digest
-from registry.server.metadata.protocol import ManifestRecord, Referrer, Stored
+from registry.server.metadata.memory_upkeep import MemoryRepository, MemoryUpkeep
+from registry.server.metadata.protocol import (
+    FREE,
+    Allowance,
+    ImmutableTag,
+    ManifestRecord,
+    QuotaExceeded,
+    Referrer,
+    Stored,
+    never,
+)
+from registry.server.metadata.upkeep import TagRecord
 
 
-@dataclass(slots=True)
-class _Repository:
-    blobs: dict[str, int] = field(default_factory=dict)
-    manifests: dict[str, ManifestRecord] = field(default_factory=dict)
-    tags: dict[str, Digest] = field(default_factory=dict)
-
-
-class MemoryMetadata:
+class MemoryMetadata(MemoryUpkeep):
     """MetadataStore in dictionaries under one lock."""
-
-    def __init__(self) -> None:
-        self._repositories: dict[str, _Repository] = {}
-        self._lock = threading.RLock()
-        self._version = 0
 
     def version(self) -> int:
         return self._version
 
     def close(self) -> None: ...
 
-    def _changed(self, name: str) -> _Repository:
-        self._version += 1
-        return self._repositories.setdefault(name, _Repository())
-
-    def _find(self, name: str) -> _Repository:
-        return self._repositories.get(name) or _Repository()
-
-    def link_blob(self, repository: str, digest: Digest, size: int) -> None:
+    def link_blob(self, repository: str, digest: Digest, size: int, allowance: Allowance = FREE) -> None:
         with self._lock:
+            here = self._find(repository)
+            if digest not in here.blobs:
+                self._allow(repository, size, 0 if self._linked(digest) else size, allowance)
             self._changed(repository).blobs.setdefault(digest, size)
+            if not self._find(repository).refers(digest):
+                self._queue.put("blob", repository, digest, pushed=True)
 
-    def mount_blob(self, repository: str, digest: Digest, source: str | None) -> bool:
+    def _allow(self, repository: str, more: int, in_all: int, allowance: Allowance) -> None:
+        used, total = self.used(repository), self.used(None)
+        if allowance.repository is not None and used + more > allowance.repository:
+            raise QuotaExceeded(f"the repository {repository}", used, more, allowance.repository)
+        if allowance.registry is not None and in_all and total + in_all > allowance.registry:
+            raise QuotaExceeded("the registry", total, in_all, allowance.registry)
+
+    def mount_blob(self, repository: str, digest: Digest, source: str | None, allowance: Allowance = FREE) -> bool:
         with self._lock:
             places = self._repositories.values() if source is None else [self._find(source)]
             size = next((place.blobs[digest] for place in places if digest in place.blobs), None)
             if size is not None:
-                self._changed(repository).blobs.setdefault(digest, size)
+                self.link_blob(repository, digest, size, allowance)
             return size is not None
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
@@ -57,42 +60,73 @@ class MemoryMetadata:
         with self._lock:
             there = digest in self._find(repository).blobs
             if there:
-                del self._changed(repository).blobs[digest]
+                self._unlink(repository, digest)
             return there
 
-    def missing(self, repository: str, blobs: Iterable[Digest], children: Iterable[Digest]) -> list[Digest]:
+    def used(self, repository: str | None) -> int:
         with self._lock:
-            here = self._find(repository)
-            absent = [d for d in dict.fromkeys(blobs) if d not in here.blobs]
-            return absent + [d for d in dict.fromkeys(children) if d not in here.manifests]
+            if repository is not None:
+                return self._find(repository).used()
+            blobs = {d: size for one in self._repositories.values() for d, size in one.blobs.items()}
+            places = self._repositories.values()
+            return sum(blobs.values()) + sum(len(m.content) for one in places for m in one.manifests.values())
 
-    def put_manifest(self, repository: str, manifest: ManifestRecord, tags: Sequence[str]) -> None:
+    def put_manifest(
+        self, repository: str, manifest: ManifestRecord, tags: Sequence[str], *, fixed: Collection[str] = (),
+        allowance: Allowance = FREE,
+    ) -> list[Digest]:  # fmt: skip
         with self._lock:
+            here, size = self._find(repository), len(manifest.content)
+            for tag in tags:
+                if tag in fixed and tag in here.tags and here.tags[tag].digest != manifest.digest:
+                    raise ImmutableTag(tag, here.tags[tag].digest)
+            if manifest.digest not in here.manifests:
+                self._allow(repository, size, size, allowance)
             here = self._changed(repository)
             here.manifests[manifest.digest] = manifest
-            here.tags.update(dict.fromkeys(tags, manifest.digest))
+            for tag in tags:
+                before = here.tags.get(tag)
+                if before is not None and before.digest != manifest.digest:
+                    self._queue.put("manifest", repository, before.digest)
+                pulled = before.pulled if before else 0
+                here.tags[tag] = TagRecord(tag, manifest.digest, time.time_ns(), pulled)
+            self._settle(repository, here, manifest)
+            absent = [d for d in dict.fromkeys(manifest.blobs) if d not in here.blobs]
+            return absent + [d for d in dict.fromkeys(manifest.children) if d not in here.manifests]
+
+    def _settle(self, repository: str, here: MemoryRepository, manifest: ManifestRecord) -> None:
+        for digest in manifest.blobs:
+            self._queue.drop("blob", repository, digest)
+        referrers = [m.digest for m in here.manifests.values() if m.subject == manifest.digest]
+        for digest in (*manifest.children, *referrers):
+            self._queue.drop("manifest", repository, digest)
+        if here.needs(manifest.digest):
+            self._queue.drop("manifest", repository, manifest.digest)
+        else:
+            self._queue.put("manifest", repository, manifest.digest, pushed=True)
 
     def manifest(self, repository: str, reference: str) -> Stored | None:
         with self._lock:
             here = self._find(repository)
-            found = here.manifests.get(reference if ":" in reference else here.tags.get(reference, ""))
+            tag = here.tags.get(reference)
+            found = here.manifests.get(reference if ":" in reference else tag.digest if tag else "")
             return Stored(found.digest, found.media_type, found.content) if found else None
 
-    def delete_manifest(self, repository: str, digest: Digest) -> bool:
+    def delete_manifest(self, repository: str, digest: Digest, fixed: Callable[[str], bool] = never) -> bool:
         with self._lock:
-            if digest not in self._find(repository).manifests:
+            here = self._find(repository)
+            if digest not in here.manifests:
                 return False
-            here = self._changed(repository)
-            del here.manifests[digest]
-            here.tags = {name: target for name, target in here.tags.items() if target != digest}
+            for tag in here.tags.values():
+                if tag.digest == digest and fixed(tag.name):
+                    raise ImmutableTag(tag.name, digest)
+            self._delete(repository, digest)
             return True
 
     def delete_tag(self, repository: str, tag: str) -> bool:
         with self._lock:
-            there = tag in self._find(repository).tags
-            if there:
-                del self._changed(repository).tags[tag]
-            return there
+            found = self._find(repository).tags.get(tag)
+            return bool(found and self.untag(repository, {tag: found.digest}))
 
     def tags(self, repository: str, after: str, limit: int) -> list[str] | None:
         with self._lock:

@@ -29,4 +29,28 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX tags_by_digest ON tags (repository, digest);
     """,
+    # `kind`: 0 a blob of a repository, 1 a manifest of one, 2 a blob's bytes (whose repository is 0).
+    """
+    CREATE TABLE reviews (
+        kind INTEGER NOT NULL, repository INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL,
+        pushed INTEGER NOT NULL, PRIMARY KEY (kind, repository, digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX reviews_by_age ON reviews (pushed, since, kind);
+    ALTER TABLE manifest_references ADD COLUMN repository INTEGER NOT NULL DEFAULT 0;
+    UPDATE manifest_references SET repository = (SELECT repository FROM manifests WHERE id = manifest);
+    DROP INDEX manifest_references_by_digest;
+    CREATE INDEX manifest_references_by_digest ON manifest_references (digest, repository);
+    ALTER TABLE tags ADD COLUMN pulled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE manifests ADD COLUMN pulled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE repositories ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+    UPDATE repositories SET used = (SELECT coalesce(sum(size), 0) FROM blob_links WHERE repository = id)
+        + (SELECT coalesce(sum(length(content)), 0) FROM manifests WHERE repository = repositories.id);
+    CREATE TABLE total (used INTEGER NOT NULL);
+    INSERT INTO total SELECT (SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT digest, size FROM blob_links))
+        + (SELECT coalesce(sum(length(content)), 0) FROM manifests);
+    INSERT INTO reviews SELECT 0, repository, digest, created, 1 FROM blob_links l WHERE NOT EXISTS
+        (SELECT 1 FROM manifest_references m WHERE m.repository = l.repository AND m.digest = l.digest);
+    INSERT INTO reviews SELECT 1, repository, digest, created, 1 FROM manifests m WHERE NOT EXISTS
+        (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest);
+    """,
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from core.files import make_directories
 from image.digest import Digest
+from registry.server.storage.holds import DiskHolds
 from registry.server.storage.uploads import DiskUpload, DiskUploads
 from store.disk import DiskBlobs
 
@@ -16,6 +19,7 @@ class DiskRegistryBlobs(DiskBlobs):
     def __init__(self, root: Path, *, sync: bool = True) -> None:
         super().__init__(root, sync=sync)
         self._uploads = DiskUploads(make_directories(root / "uploads", 0o700), self.path, sync=sync)
+        self._holds = DiskHolds(root / "holds")
 
     def content(self, digest: Digest) -> Path:
         return self.path(digest)
@@ -28,3 +32,9 @@ class DiskRegistryBlobs(DiskBlobs):
 
     def expire(self, seconds: float) -> int:
         return self._uploads.expire(seconds)
+
+    def hold(self, digest: Digest) -> AbstractContextManager[None]:
+        return self._holds.hold(digest)
+
+    def exclude(self, digests: Sequence[Digest]) -> AbstractContextManager[list[Digest]]:
+        return self._holds.exclude(digests)

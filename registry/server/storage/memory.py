@@ -7,9 +7,11 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from core.errors import Integrity
 from image.digest import Digest
+from registry.server.storage.holds import MemoryHolds
 from registry.server.storage.protocol import UploadBusy
 from store.blobs import Blob
 from store.memory import MemoryBlobs
@@ -21,6 +23,7 @@ class MemoryRegistryBlobs(MemoryBlobs):
     def __init__(self) -> None:
         super().__init__()
         self._uploads: dict[tuple[str, str], MemoryUpload] = {}
+        self._holds = MemoryHolds()
 
     def content(self, digest: Digest) -> bytes:
         return self._blobs.get(digest, b"")
@@ -46,6 +49,12 @@ class MemoryRegistryBlobs(MemoryBlobs):
         for key in old:
             self.end(key)
         return len(old)
+
+    def hold(self, digest: Digest) -> AbstractContextManager[None]:
+        return self._holds.hold(digest)
+
+    def exclude(self, digests: Sequence[Digest]) -> AbstractContextManager[list[Digest]]:
+        return self._holds.exclude(digests)
 
 
 class MemoryUpload:

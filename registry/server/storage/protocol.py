@@ -8,6 +8,7 @@ it exclusively, `append` adds to it, `release` lets go; `commit` makes a blob of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +55,13 @@ class RegistryBlobs(BlobStore, Protocol):
 
     def resume(self, owner: str, upload: str) -> Upload | None:
         """Take the upload; None where `owner` has no such upload. Raises UploadBusy."""
+
+    def hold(self, digest: Digest) -> AbstractContextManager[None]:
+        """While it lasts no collector takes the blob: from before its commit until its link is written. Waits for one that
+        is taking it. Any number may hold one blob."""
+
+    def exclude(self, digests: Sequence[Digest]) -> AbstractContextManager[list[Digest]]:
+        """Those of `digests` that nobody holds; nobody can while it lasts. Does not wait."""
 
     def expire(self, seconds: float) -> int:
         """Cancel the uploads nobody has written to for `seconds`; how many those were."""

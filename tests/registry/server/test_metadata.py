@@ -11,21 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from core.database import Database
 from core.errors import InvalidInput
 from image.digest import Digest
 from registry.server.metadata.memory import MemoryMetadata
 from registry.server.metadata.protocol import MetadataStore
+from registry.server.metadata.schema import MIGRATIONS, OWNER
 from registry.server.metadata.sqlite import SqliteMetadata
 from tests.suites.metadata import MetadataSuite, record
+from tests.suites.upkeep import UpkeepSuite, collect
 
 
-class TestMemory(MetadataSuite):
+class TestMemory(MetadataSuite, UpkeepSuite):
     @pytest.fixture
     def metadata(self) -> MetadataStore:
         return MemoryMetadata()
 
 
-class TestSqlite(MetadataSuite):
+class TestSqlite(MetadataSuite, UpkeepSuite):
     @pytest.fixture
     def metadata(self, tmp_path: Path) -> Iterator[MetadataStore]:
         store = SqliteMetadata(tmp_path / "registry.db")
@@ -73,4 +76,25 @@ def test_a_failing_writer_does_not_undo_those_in_its_group(tmp_path: Path) -> No
     for thread in threads:
         thread.join()
     assert store.blob_size("a", Digest.of(b"x")) == 1 and store.blob_size("a", Digest.of(b"y")) == 2
+    store.close()
+
+
+def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    first = Database(tmp_path / "registry.db", OWNER, MIGRATIONS[:1])
+    with first.write() as db:
+        for table, row in (
+            ("repositories", (1, "a", 5)), ("repositories", (2, "b", 5)), ("blob_links", (1, Digest.of(b"x"), 100, 5)),
+            ("blob_links", (2, Digest.of(b"x"), 100, 5)), ("blob_links", (1, Digest.of(b"loose"), 7, 5)),
+            ("manifests", (1, 1, Digest.of(b"m"), "t/m", b"m", None, "", "{}", 5)),
+            ("manifests", (2, 1, Digest.of(b"untagged"), "t/m", b"untagged", None, "", "{}", 5)),
+            ("manifest_references", (1, Digest.of(b"x"), "blob")), ("tags", (1, "1", Digest.of(b"m"), 5)),
+        ):  # fmt: skip
+            db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+    first.close()
+    store = SqliteMetadata(tmp_path / "registry.db")
+    assert (store.used("a"), store.used("b"), store.used(None)) == (116, 100, 116)
+    assert collect(store) == {Digest.of(b"loose")}
+    assert store.blob_size("a", Digest.of(b"x")) == 100 and store.blob_size("b", Digest.of(b"x")) is None
+    assert store.manifest("a", "1") and store.manifest("a", Digest.of(b"untagged")) is None
+    assert (store.used("a"), store.used(None)) == (101, 101)
     store.close()

@@ -1,0 +1,89 @@
+"""A web server on loopback with files that can be changed, and that can be told to misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+Handler = http.server.BaseHTTPRequestHandler
+
+
+@dataclass
+class Files:
+    """`files`: path → bytes. `modified`: path → seconds since 1970. `etags`: whether files have one. `rules`: path → what
+    answers instead. `asked`: the requests so far, as (path, headers in lower case, status)."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    modified: dict[str, int] = field(default_factory=dict)
+    etags: bool = True
+    rules: dict[str, Callable[[Handler], int]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
+    address: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def statuses(self, path: str) -> list[int]:
+        return [status for asked, _, status in self.asked if asked == path]
+
+    def answer(self, handler: Handler) -> int:
+        path = handler.path.partition("?")[0]
+        data = self.files.get(path)
+        if data is None:
+            return say(handler, 404)
+        headers = {}
+        if path in self.modified:
+            headers["Last-Modified"] = formatdate(self.modified[path], usegmt=True)
+        if self.etags:
+            headers["ETag"] = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        same = handler.headers.get("If-None-Match") == headers.get("ETag") if self.etags else (
+            headers.get("Last-Modified") and handler.headers.get("If-Modified-Since") == headers["Last-Modified"])  # fmt: skip
+        return say(handler, 304, b"", headers) if same else say(handler, 200, data, headers)
+
+
+def say(handler: Handler, status: int, data: bytes = b"", headers: dict[str, str] | None = None) -> int:
+    """Answer; `headers` win over what the length would be."""
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(data)
+    return status
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Files]:
+    """A server until the block ends."""
+    site = Files()
+
+    class Served(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            status = site.rules.get(path, site.answer)(self)
+            site.asked.append((path, {k.lower(): v for k, v in self.headers.items()}, status))
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None: ...
+
+    server = Server(("127.0.0.1", 0), Served)
+    site.address = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
