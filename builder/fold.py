@@ -26,6 +26,7 @@ from builder.dockerfile.instructions import (
     Workdir,
 )  # fmt: skip
 from builder.state import StageState, set_variable
+from core.units import go_duration
 from core.value import replace
 from image.config import HealthCheck
 
@@ -101,7 +102,11 @@ def _workdir(state: StageState, one: Workdir) -> StageState:
 
 def _healthcheck(state: StageState, one: Healthcheck) -> StageState:
     check = HealthCheck(one.test, one.interval, one.timeout, one.start_period, one.start_interval, one.retries)
-    return state.configured(healthcheck=check).noted(f"HEALTHCHECK {quoted_list(one.test)}")
+    times = [("Interval", one.interval), ("Timeout", one.timeout), ("StartPeriod", one.start_period),
+             ("StartInterval", one.start_interval)]  # fmt: skip
+    said = " ".join(f"{name}:{go_duration(time)}" for name, time in times)
+    test = f"Test:[{' '.join(one.test)}]"
+    return state.configured(healthcheck=check).noted(f"HEALTHCHECK {{{test} {said} Retries:{one.retries}}}")
 
 
 _FOLDS: dict[type[Instruction], Callable[[StageState, Any], StageState]] = {

@@ -23,7 +23,7 @@ class Scope:
         self.request = request
         self.escape = dockerfile.escape
         self.declared: set[str] = set()
-        self.automatic = _automatic(request)
+        self.automatic = _automatic(request, dockerfile)
         self.globals = self._global_args(dockerfile)
 
     def _global_args(self, dockerfile: Dockerfile) -> dict[str, str]:
@@ -78,8 +78,8 @@ class Scope:
         return sorted(name for name in self.request.args if name not in known and not name.startswith(_STEERING))
 
 
-def _automatic(request: BuildRequest) -> dict[str, str]:
-    values = {"TARGETSTAGE": request.target or "default"}
+def _automatic(request: BuildRequest, dockerfile: Dockerfile) -> dict[str, str]:
+    values = {"TARGETSTAGE": request.target or dockerfile.stages[-1].name or "default"}
     for side, platform in (("TARGET", request.platform), ("BUILD", host_platform())):
         values |= _platform(side, platform)
     return values

@@ -40,6 +40,23 @@ def parse_duration(text: str) -> int:
     return int(-total if found[1] == "-" else total)
 
 
+def go_duration(nanoseconds: int) -> str:
+    """What Go prints for a duration that is not negative: `1m30s`, `1.5s`, `20ms`, `0s`."""
+    if nanoseconds < 10**9:
+        units = (("ms", 10**6), ("µs", 10**3), ("ns", 1))
+        unit, size = next((one for one in units if nanoseconds >= one[1]), ("s", 1))
+        return f"{_decimal(nanoseconds, size)}{unit}"
+    hours, rest = divmod(nanoseconds, _DURATION["h"])
+    minutes, rest = divmod(rest, _DURATION["m"])
+    shown = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{shown}{_decimal(rest, 10**9)}s"
+
+
+def _decimal(value: int, size: int) -> str:
+    whole, fraction = divmod(value, size)
+    return f"{whole}.{fraction * 10**9 // size:09d}".rstrip("0").rstrip(".")
+
+
 def human_duration(seconds: float) -> str:
     """A span as `docker ps` words it: `Less than a second`, `About a minute`, `3 hours`, `2 weeks`."""
     whole = int(seconds)

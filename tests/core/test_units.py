@@ -6,7 +6,7 @@ import pytest
 
 from core.clock import format_instant, parse_instant
 from core.errors import InvalidInput
-from core.units import human_duration, human_size, parse_duration, parse_size
+from core.units import go_duration, human_duration, human_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,23 @@ def test_offsets_are_understood_and_nonsense_refused() -> None:
     for text in ("", "yesterday", "2026-13-01T00:00:00Z", "2026-01-31"):
         with pytest.raises(InvalidInput):
             parse_instant(text)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "shown"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1500, "1.5µs"),
+        (20 * 10**6, "20ms"),
+        (10**9, "1s"),
+        (1_500_000_000, "1.5s"),
+        (90 * 10**9, "1m30s"),
+        (60 * 10**9, "1m0s"),
+        (3600 * 10**9, "1h0m0s"),
+        (3_661_000_000_001, "1h1m1.000000001s"),
+    ],
+)
+def test_a_duration_is_printed_as_go_prints_it(nanoseconds: int, shown: str) -> None:
+    assert go_duration(nanoseconds) == shown
+    assert parse_duration(shown) == pytest.approx(nanoseconds)
