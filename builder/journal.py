@@ -174,6 +174,8 @@ class Journal:
         if time.monotonic() - self._checkpoint < CHECKPOINT_SECONDS:
             return
         done = [made for made in self._made if made.packed and not made.entered]
+        for made in done:
+            made.key()  # not inside the transaction: another thread may be at it, and want to write as well
         self._store.sync_layers()
         with self._store.transaction():
             for made in done:
