@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,18 +15,14 @@ from pathlib import Path
 import pytest
 
 from core import syscalls
+from tests.suites.driven import Driven
 
-ROOT = Path(__file__).parents[2]
 Lamella = Callable[..., "subprocess.CompletedProcess[str]"]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("crun"), reason="needs root and crun")
 
 
 def command(store: Path, *words: object) -> subprocess.Popen[str]:
-    env = {**os.environ, "LAMELLA_ROOT": str(store), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "lamella", *map(str, words)], env=env, cwd=ROOT, text=True, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return Driven(store).start(*words)
 
 
 @pytest.fixture
@@ -74,17 +70,6 @@ def test_a_full_disk_is_said_in_a_line_and_costs_nothing_that_was_done(
     assert run("fsck")[0] == 0 and run("images", "-q", "full") == (0, "", "")
 
 
-def processes_of(store: Path) -> list[str]:
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if str(store).encode() in Path(f"/proc/{pid}/environ").read_bytes() and int(pid) != os.getpid():
-                found.append(Path(f"/proc/{pid}/cmdline").read_text())
-        except OSError:
-            continue
-    return [words for words in found if words]
-
-
 @pytest.mark.parametrize("phase", ["build", "pull", "push"])
 def test_ctrl_c_ends_every_phase_with_130_and_leaves_nothing(
     phase: str, lamella: Lamella, base: str, registry: str, store_root: Path, tmp_path: Path, context: Path
@@ -109,9 +94,72 @@ def test_ctrl_c_ends_every_phase_with_130_and_leaves_nothing(
             os.killpg(process.pid, signal.SIGINT)
             _, err = process.communicate(timeout=20)
         assert process.returncode in (0, 130), err  # 0: it was through already
-        assert "Traceback" not in err and not processes_of(store)
+        assert "Traceback" not in err and not Driven(store).processes()
     lamella("fsck")
     assert not lamella("images", "-q", "never").stdout
+
+
+@pytest.mark.parametrize("phase", ["load", "save", "commit", "cp", "cp in", "prune"])
+def test_ctrl_c_in_what_moves_images_leaves_nothing(
+    phase: str, base: str, store_root: Path, tmp_path: Path, context: Path
+) -> None:
+    store, archive, out = Driven(store_root), tmp_path / "moved.tar", tmp_path / "out.tar"
+    (context / "Dockerfile").write_text("FROM bb\nCOPY big /big\nRUN echo whole > /n\n")
+    store.run("build", "-q", "-t", "moved", context)
+    store.run("save", "-q", "-o", archive, "moved")
+    store.run("run", "--name", "job", "--network", "none", "bb", "sh", "-c", "seq 3000000 > /big; echo whole > /n")
+    words: dict[str, tuple[object, ...]] = {
+        "load": ("load", "-q", "-i", archive),
+        "save": ("save", "-q", "-o", out, "moved"),
+        "commit": ("commit", "job", "made"),
+        "cp": ("image", "cp", "-q", "moved", f"oci-archive:{out}"),
+        "cp in": ("image", "cp", "-q", f"docker-archive:{archive}", "made"),
+        "prune": ("image", "prune", "-f"),
+    }
+    codes = [_interrupted(store, phase, words[phase], archive, delay) for delay in DELAYS]
+    print(f"{phase}: {codes.count(130)} of {len(codes)} were interrupted")
+    assert 130 in codes
+    for name in ("moved", "made"):
+        if store.has(name) and phase != "prune":
+            assert store.run("run", "--rm", "--network", "none", name, "cat", "/n") == "whole\n"
+    assert store.has("moved") or phase in ("load", "cp in", "prune")
+    assert not list(tmp_path.glob(".*"))
+    store.whole()
+
+
+# Seconds since the command has opened the store: before that Python itself, and no lamella, meets the signal.
+DELAYS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
+
+
+def _at_work(process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            descriptors = Path(f"/proc/{process.pid}/fd")
+            if any(os.readlink(fd).endswith("catalog.db") for fd in descriptors.iterdir()):
+                return
+        time.sleep(0.001)
+
+
+def _interrupted(store: Driven, phase: str, words: tuple[object, ...], archive: Path, delay: float) -> int:
+    if phase in ("load", "cp in"):  # so that there is something to bring in
+        store.end("rmi", "-f", "moved", "made")
+        store.run("builder", "prune", "-af")
+    if phase == "prune":  # so that there is something to remove
+        store.run("builder", "prune", "-af")
+        store.run("load", "-q", "-i", archive)
+        store.run("tag", "bb", "moved")
+    with store.start(*words) as process:
+        _at_work(process)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode in (0, 130) and "Traceback" not in err, err  # 0: it was through already
+    assert process.returncode == 0 or err.strip() == "lamella: interrupted", err
+    store.settle()
+    if phase == "prune":  # what it has not removed any more, the next one does
+        store.run("image", "prune", "-f")
+    assert not list(store.strays()), (phase, delay)
+    return process.returncode
 
 
 def test_ctrl_c_reaches_the_command_in_the_container_which_decides(base: str, store_root: Path) -> None:
@@ -120,7 +168,7 @@ def test_ctrl_c_reaches_the_command_in_the_container_which_decides(base: str, st
         assert process.stdout and process.stdout.readline() == "ready\n"
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 7
-    assert not processes_of(store_root)
+    assert not Driven(store_root).processes()
 
 
 def test_builds_prunes_and_removals_share_a_store(lamella: Lamella, base: str, store_root: Path, context: Path) -> None:
