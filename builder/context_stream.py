@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from builder.ops.archive import is_tar
-from core.errors import InvalidInput
+from core.errors import Integrity, InvalidInput
 from core.value import Value
 from layer.pipeline import Readable
 
@@ -42,7 +42,10 @@ def receive(stream: Readable, directory: Path, name: str = "standard input") -> 
         return Streamed(directory, _text(whole, name))
     from layer.apply import extract
 
-    extract(whole, directory, "/")
+    try:
+        extract(whole, directory, "/")
+    except (InvalidInput, Integrity) as error:
+        raise InvalidInput(f"the archive on {name} cannot be unpacked: {error.message}", error.hint) from error
     return Streamed(directory)
 
 

@@ -13,7 +13,7 @@ from builder.ops.archive import unpack
 from builder.sources.address import Address, GitAddress, HttpAddress, shown
 from builder.stages import Ground, Origin, Output, Stage, Step, Workspace
 from builder.state import start_from_scratch
-from core.errors import Unavailable
+from core.errors import Integrity, InvalidInput, Unavailable
 from core.value import Value
 from image.digest import Digest
 
@@ -52,10 +52,17 @@ class HttpOp(Value):
                 raise Unavailable(f"{shown(self.address.url)} changed while it was fetched", "build again")
             if self.unpack:
                 with ground.mounted() as root:
-                    if unpack(spooled.path, root, "/", (0, 0)):
+                    if self._unpacked(spooled.path, root):
                         return
             with _placing(ground) as directory:
                 spooled.place(directory / self._name, 0o600)
+
+    def _unpacked(self, path: Path, root: Path) -> bool:
+        try:
+            return unpack(path, root, "/", (0, 0))
+        except (InvalidInput, Integrity) as error:
+            what = f"the archive at {shown(self.address.url)} cannot be unpacked: {error.message}"
+            raise InvalidInput(what, error.hint) from error
 
 
 class GitOp(Value):

@@ -16,18 +16,39 @@ Handler = http.server.BaseHTTPRequestHandler
 @dataclass
 class Files:
     """`files`: path → bytes. `modified`: path → seconds since 1970. `etags`: whether files have one. `rules`: path → what
-    answers instead. `asked`: the requests so far, as (path, headers in lower case, status)."""
+    answers instead."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     modified: dict[str, int] = field(default_factory=dict)
     etags: bool = True
     rules: dict[str, Callable[[Handler], int]] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     address: str = ""
+    done: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
+    busy: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def url(self) -> str:
         return f"http://{self.address}"
+
+    @property
+    def asked(self) -> list[tuple[str, dict[str, str], int]]:
+        """The requests so far, as (path, headers in lower case, status), when no answer is under way any more."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: not self.busy, 10)
+            return list(self.done)
+
+    def serve(self, handler: Handler) -> None:
+        with self.changed:
+            self.busy += 1
+        path, status = handler.path.partition("?")[0], 0
+        try:
+            status = self.rules.get(path, self.answer)(handler)
+        finally:
+            with self.changed:
+                self.done.append((path, {k.lower(): v for k, v in handler.headers.items()}, status))
+                self.busy -= 1
+                self.changed.notify_all()
 
     def statuses(self, path: str) -> list[int]:
         return [status for asked, _, status in self.asked if asked == path]
@@ -66,9 +87,7 @@ def serving() -> Iterator[Files]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            status = site.rules.get(path, site.answer)(self)
-            site.asked.append((path, {k.lower(): v for k, v in self.headers.items()}, status))
+            site.serve(self)
 
         def log_message(self, *_: object) -> None: ...
 
