@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import scale, work
+from bench import curves, scale, work
+from bench.buildkitd import BuildKitd
 from bench.cases import Case, cases, quietly
 from bench.measure import Failed, peak_bytes, seconds
 from bench.peers import ROOT, TOOLS, Tool, installed
@@ -29,7 +30,9 @@ RESULTS = ROOT / "bench/results"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("cases", nargs="*", help="only these cases (default: all)")
-    parser.add_argument("--tools", default="lamella,buildah,podman,docker,buildkit", help="only these programs")
+    parser.add_argument(
+        "--tools", default="lamella,buildah,podman,docker,buildkit,buildkitd", help="only these programs"
+    )
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: the case's own)")
     parser.add_argument("--save", default="latest", help="name of the result file (default: latest)")
     parser.add_argument("--report", action="store_true", help="only write the table anew from the saved results")
@@ -46,7 +49,8 @@ def measure_all(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lamella-bench.")))
         area = stack.enter_context(work.fresh_xfs(scratch / "xfs"))
-        tools = list(started([t(area) for t in TOOLS if t.name in options.tools.split(",")], stack))
+        kinds: list[type[Tool]] = [*TOOLS, BuildKitd]
+        tools = list(started([kind(area) for kind in kinds if kind.name in options.tools.split(",")], stack))
         registries = list(
             started([r(area) for r in REGISTRIES if r is not LamellaRegistry or "lamella" in options.tools], stack)
         )
@@ -62,6 +66,9 @@ def measure_all(options: argparse.Namespace) -> None:
                 save(found, options.save)
         if (not options.cases or "manifests" in options.cases) and installed("wrk"):
             found["cases"].append(run_rates(tools, registries, area))
+            save(found, options.save)
+        if not options.cases or "curves" in options.cases:
+            found["curves"] = curves.measure(tools, area, options.rounds or 3, say)
             save(found, options.save)
         if not options.cases or "scale" in options.cases:
             found["scale"] = scale.measure(tools, area, options.rounds, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ def forget(tool: Tool, name: str) -> None:
         subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
 
 
-ALL = ("lamella", "buildah", "podman", "docker", "buildkit")
+ALL = ("lamella", "buildah", "podman", "docker", "buildkit", "buildkitd")
 MOVERS = ("lamella", "buildah", "podman", "docker")
 RUNNERS = ("lamella", "podman", "docker")
 FILES = "mkdir /d; for i in $(seq 10000); do echo $i >/d/$i; done"
@@ -56,6 +57,11 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
     lamella at both ends, stands beside its peers' pushes to `registry`."""
     ten, many, one, big = (make(area) for make in (work.ten_runs, work.many_files, work.one_copy, work.big_file))
     pulled = f"{registry.address}/bench/pulled"
+
+    @functools.cache
+    def made(make: Callable[[Path], Path]) -> Path:
+        """A context that takes long to make: only for who needs it."""
+        return make(area)
 
     def nothing(tool: Tool) -> None: ...
 
@@ -124,6 +130,11 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
         Case("no-op", "fully cached rebuild of 12 steps with a 10,000-file COPY", ALL, warm, lambda t: t.build(many, "many", cached=True)),
         Case("copy-10k", "COPY of 10,000 files, uncached", ALL, nothing, lambda t: t.build(one, "one")),
         Case("copy-1g", "COPY of a 1 GiB file, uncached", ALL, nothing, lambda t: t.build(big, "copy1g"), rounds=3, memory=True),
+        Case("add-debian", "`FROM scratch` and ADD of a Debian root file system", ALL, nothing, lambda t: t.build(made(work.debian), "debian"),
+             rounds=3, memory=True),
+        Case("python-app", "a Python application: a venv of 10,000 files on Debian", ALL,
+             lambda t: quietly(t.build(made(work.debian), "debian", cached=True)), lambda t: t.build(made(work.python_app), "app"),
+             rounds=3, memory=True),
         Case("push-1g", "push of a 1 GiB layer, all to the same docker-registry", MOVERS, lambda t: unpushed(t, registry),
              lambda t: t.push(pushed_to(t, registry)), rounds=3, memory=True),
         Case("push-1g-home", "push of a 1 GiB layer, lamella to its own registry, the peers to docker-registry", MOVERS,

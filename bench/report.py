@@ -38,7 +38,18 @@ def table(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines = [*lines, *map(row, found["cases"])] if found["cases"] or "scale" not in found else lines[:-3]
-    return "\n".join([*lines, *scale_tables(found.get("scale", {}))]) + "\n"
+    return "\n".join([*lines, *curve_table(found.get("curves", [])), *scale_tables(found.get("scale", {}))]) + "\n"
+
+
+def curve_table(rows: list[dict[str, Any]]) -> list[str]:
+    """How the cost grows: linear where the last column stays what it is."""
+    if not rows:
+        return []
+    lines = ["", "How lamella's builds grow:", "", "| what | how many | time | each |", "|---|---|---|---|"]
+    for one in rows:
+        taken = statistics.median(one["seconds"])
+        lines.append(f"| {one['title']} | {one['count']:,} | {_short(taken)} s | {taken / one['count'] * 1e6:.0f} µs |")
+    return lines
 
 
 def scale_tables(found: dict[str, Any]) -> list[str]:

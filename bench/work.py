@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,9 @@ def ten_runs(work: Path) -> Path:
     return context
 
 
-def many_files(work: Path, count: int = 10_000) -> Path:
+def many_files(work: Path, count: int = 10_000, name: str = "many-files") -> Path:
     """`count` files of 4 KiB in a hundred directories, and twelve steps of which one copies them."""
-    context = work / "many-files"
+    context = work / name
     generator = random.Random(1)
     for directory in range(100):
         (context / "tree" / f"d{directory:02d}").mkdir(parents=True)
@@ -83,4 +84,43 @@ def big_file(work: Path, size: int = GIB) -> Path:
             file.write(generator.randbytes(512 * 1024))
             file.write(b"".join(generator.choices(words, k=64 * 1024)))
     (context / "Dockerfile").write_text("FROM base\nCOPY big /big\n")
+    return context
+
+
+def debian(work: Path) -> Path:
+    """A real Debian with Python in one archive, for ADD."""
+    context = work / "debian"
+    context.mkdir()
+    subprocess.run(
+        [ROOT / "scripts/rootfs", "debian", context / "rootfs.tar.gz", "python3-venv"], check=True, capture_output=True
+    )
+    (context / "Dockerfile").write_text("FROM scratch\nADD rootfs.tar.gz /\n")
+    return context
+
+
+WHEELS = ("django==4.2.16", "babel==2.16.0", "sympy==1.13.3")  # pure Python, many files, nothing to compile
+
+
+def python_app(work: Path) -> Path:
+    """An application with a venv of over 10,000 files, on that Debian, without the network."""
+    context = work / "python-app"
+    (context / "app").mkdir(parents=True)
+    for number in range(500):
+        (context / "app" / f"module{number:03d}.py").write_text(f"VALUE = {number}\n")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--no-cache-dir", "-d", context / "wheels", *WHEELS], check=True
+    )
+    (context / "Dockerfile").write_text(
+        "FROM debian\nWORKDIR /srv\nRUN python3 -m venv /venv\nCOPY wheels /wheels\n"
+        f"RUN /venv/bin/pip install -q --no-index --find-links /wheels {' '.join(WHEELS)}\n"
+        'COPY app app\nENV PATH=/venv/bin:/usr/bin:/bin\nCMD ["python3", "-m", "app"]\n'
+    )
+    return context
+
+
+def stairs(work: Path, layers: int) -> Path:
+    """As many RUN steps as `layers`."""
+    context = work / f"stairs-{layers}"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM base\n" + "".join(f"RUN true {n}\n" for n in range(layers)))
     return context
