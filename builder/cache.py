@@ -14,6 +14,8 @@ from image.platform import Platform
 
 KEY_VERSION = 1  # to be raised when a step's result changes although its key does not
 
+APART = "apart"  # what a step's key begins with that sees nothing of the tree below
+
 
 def image_key(diff_ids: Sequence[DiffID], platform: Platform) -> str:
     """The key of a stage that starts from an image with these layers (none: scratch)."""
@@ -23,6 +25,11 @@ def image_key(diff_ids: Sequence[DiffID], platform: Platform) -> str:
 def step_key(before: str, facts: Sequence[Any], inputs: str) -> str:
     """The key after a step: `before` is the key it starts from, `inputs` the digest of what it reads."""
     return _hash(["step", before, facts, inputs])
+
+
+def linked_key(before: str, own: str) -> str:
+    """The key after a layer that was made apart, with the key `own`, has been put on top."""
+    return _hash(["link", before, own])
 
 
 def tree_key(before: str, wanted: Sequence[Any]) -> str:

@@ -106,6 +106,10 @@ class Interpreter:
         remote = next(filter(is_remote, one.sources), None) if one.name == "COPY" else None
         if remote:
             raise one.error(f"COPY takes no URL: {remote}", "use ADD for it")
+        if one.link and not all(part.isdecimal() for part in one.owner.split(":") if part):
+            raise one.error(
+                f"--chown={one.owner} with --link: there is no passwd file to look names up in", "give numbers"
+            )
         inline = tuple(Inline(doc.name, doc.body) for doc in one.heredocs)
         directory = one.destination.endswith("/") or one.destination.rpartition("/")[2] in (".", "..")
         destination = workdir_path(state, one.destination)
@@ -119,7 +123,8 @@ class Interpreter:
 
 
 def _text(one: Transfer, origin: str = "") -> str:
-    flags = [f"--chown={one.owner}" if one.owner else "", f"--chmod={one.mode}" if one.mode else ""]
+    flags = ["--parents" if isinstance(one, Copy) and one.parents else ""]
+    flags += [f"--chown={one.owner}" if one.owner else "", f"--chmod={one.mode}" if one.mode else ""]
     heredocs = [f"<<{doc.name}" for doc in one.heredocs]
     sources = [_CREDENTIALS.sub("://xxxxx@", source) for source in one.sources]
     return " ".join(filter(None, [one.name, origin, *flags, *sources, *heredocs, one.destination]))

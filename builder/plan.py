@@ -99,7 +99,9 @@ class Planner:
             state, op, text = interpreter.apply(state, instruction)
             if op is not None:
                 done += 1
-                steps.append(Step(op, f"[{prefix}{done}/{total}] {text}", instruction))
+                steps.append(
+                    Step(op, f"[{prefix}{done}/{total}] {text}", instruction, getattr(instruction, "link", False))
+                )
         name = base.name if isinstance(base, BaseImage) else start.image
         return Stage(number, source.name, base, tuple(steps), state, source.start, f"[{prefix}1/{total}] FROM {name}")
 
@@ -150,7 +152,8 @@ class Planner:
             if name not in self._images:
                 self._images[name] = self._find(name, wanted)
         except LamellaError as error:
-            raise asking.error(error.message, error.hint) from error
+            near = suggestion(name, [stage.name for stage in self.dockerfile.stages if stage.name])
+            raise asking.error(error.message, near or error.hint) from error
         return self._images[name]
 
     def _origin(self, number: int, name: str, asking: Instruction) -> Origin:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.cache import image_key, step_key, tree_key
+from builder.cache import APART, image_key, linked_key, step_key, tree_key
 from builder.context import Context, ignore_rules
 from builder.dockerfile.ignore import Ignore
 from builder.failure import StepFailed
@@ -70,6 +70,23 @@ class _Fresh:
 
     def cloned(self, originals: Mapping[int, Original]) -> None:
         self.originals.update(originals)
+
+
+class _Apart(_Fresh):
+    """The `Ground` of a step that sees nothing of the tree (--link): an empty directory, which is not mounted where it need
+    not be, for overlayfs would say of each new directory that it hides what is below."""
+
+    @contextlib.contextmanager
+    def mounted(self) -> Iterator[Path]:
+        place = super().upper()
+        if place:
+            yield place
+        else:
+            with super().mounted() as root:
+                yield root
+
+    def upper(self) -> Path | None:
+        return None
 
 
 class Solver:
@@ -152,11 +169,17 @@ class Solver:
 
     def _find_key(self, stage: Stage, count: int) -> str:
         if count:
-            op = stage.steps[count - 1].op
-            return step_key(self.key(stage, count - 1), op.facts(), op.inputs(self))
+            before, own = self.key(stage, count - 1), self._own_key(stage, count)
+            return linked_key(before, own) if stage.steps[count - 1].apart else own
         if stage.base is None:
             return image_key((), self.request.platform)
         return self.origin_key(stage.base)
+
+    def _own_key(self, stage: Stage, count: int) -> str:
+        """The key of the layer that step `count` makes: what is below does not matter to one that stands apart."""
+        step = stage.steps[count - 1]
+        before = APART if step.apart else self.key(stage, count - 1)
+        return step_key(before, step.op.facts(), step.op.inputs(self))
 
     # --- stages
 
@@ -186,14 +209,18 @@ class Solver:
         found: list[Made] = []
         if self._is_fresh(stage):
             return found
-        for number, step in enumerate(stage.steps):
-            with self._pointing_at(step):
-                key = self.key(stage, number + 1)
-            hit = self._look_up(key)
+        for number in range(len(stage.steps)):
+            hit = self._known(stage, number)
             if hit is None:
                 break
             found.append(hit)
         return found
+
+    def _known(self, stage: Stage, number: int) -> Made | None:
+        """The layer of one step, if it has a record."""
+        with self._pointing_at(stage.steps[number]):
+            key = self._own_key(stage, number + 1)
+        return self._look_up(key)
 
     def _is_fresh(self, stage: Stage) -> bool:
         """Whether the user wants this very stage's steps to run again."""
@@ -231,6 +258,10 @@ class Solver:
 
     def _build(self, stage: Stage, number: int, below: Sequence[Made]) -> Made:
         step = stage.steps[number]
+        hit = self._known(stage, number) if step.apart and not self._is_fresh(stage) else None
+        if hit:
+            self._tools.progress.task(step.title).finish("CACHED")
+            return hit
         for origin in step.op.origins():
             if isinstance(origin, Stage):
                 self.solve(origin)
@@ -250,7 +281,7 @@ class Solver:
         finally:
             log.close()
         task.finish()
-        made = Made(directory, lambda: self.key(stage, number + 1), time.time_ns())
+        made = Made(directory, lambda: self._own_key(stage, number + 1), time.time_ns())
         self._journal.add(made, originals)
         return made
 
@@ -258,9 +289,9 @@ class Solver:
         """Run one step on top of the layer directories `parents`; the name of its own, and what is cloned in it."""
         snapshotter = self._tools.snapshotter
         key = f"{self._name}-{secrets.token_hex(4)}"
-        snapshotter.prepare(key, parents)
+        snapshotter.prepare(key, [] if step.apart else parents)
         try:
-            ground = _Fresh(snapshotter, key)
+            ground = _Apart(snapshotter, key) if step.apart else _Fresh(snapshotter, key)
             step.op.perform(self, ground, output)
             return snapshotter.seal(key), ground.originals
         except BaseException:

@@ -105,11 +105,12 @@ class Op(Protocol):
 
 
 class Step(Value):
-    """`title` is what progress shows: `[web 2/4] RUN make`."""
+    """`title` is what progress shows: `[web 2/4] RUN make`. `apart`: it sees nothing of the tree below its layer (--link)."""
 
     op: Op
     title: str
     instruction: Instruction
+    apart: bool = False
 
 
 class Stage(Value):

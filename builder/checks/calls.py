@@ -136,7 +136,7 @@ class _Outline:
         start = self._dockerfile.stages[stage.number].start
         for name in self._names(start.image) | self._names(start.platform):
             self._use(name)
-        for state, one in self._planner.seen[stage.number]:
+        for state, one in self._planner.seen.get(stage.number, ()):
             if isinstance(one, Arg):
                 values = self._planner.scope.declare(state, one).variables
                 for declaration in one.declarations:

@@ -113,6 +113,7 @@ HISTORIES = [
     ("HEALTHCHECK NONE", "HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}"),
     ("HEALTHCHECK --interval=90s --timeout=1.5s --retries=2 CMD true", "HEALTHCHECK {Test:[CMD-SHELL true] Interval:1m30s Timeout:1.5s StartPeriod:0s StartInterval:0s Retries:2}"),
     ("COPY --chown=1:2 --chmod=600 Dockerfile /f", "COPY --chown=1:2 --chmod=600 Dockerfile /f # buildkit"),
+    ("COPY --link --parents --exclude=x Dockerfile /f/", "COPY --parents Dockerfile /f/ # buildkit"),
     ("ADD Dockerfile /f", "ADD Dockerfile /f # buildkit"),
     ("COPY <<x /f\nhi\nx", "COPY <<x /f # buildkit"),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from image.config import ContainerConfig, ImageConfig, scratch
 from image.descriptor import Descriptor
 from image.digest import Digest
 from image.platform import Platform, host_platform
+from image.reference import Reference
 from store.images import Image
 
 FOREIGN = "s390x" if host_platform().architecture != "s390x" else "amd64"
@@ -30,6 +31,7 @@ def findings(
     request = BuildRequest(text.encode(), "Dockerfile", Path("/nowhere"), args=dict(args or {}), target=target or "")
 
     def find(name: str, platform: Platform) -> BaseImage:
+        Reference.parse(name)
         offered = replace(platform, architecture=FOREIGN) if name.startswith("foreign") else platform
         image = scratch().changed(config=config or ContainerConfig(), platform=offered)
         return BaseImage(_row(image), image, name)
