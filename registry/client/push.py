@@ -18,13 +18,13 @@ from image.digest import DiffID, Digest
 from image.manifest import MAX_BYTES, Manifest, parse_any
 from image.media_types import OCI_CONFIG
 from image.reference import Reference
-from registry.client.errors import WrongBytes
+from registry.client.errors import Refused, Unknown, WrongBytes, printable
 from registry.client.layer_out import OCI_TYPES, LayerOut, as_oci
 from registry.client.parallel import run_all
 from registry.client.sources import Bytes
 from registry.client.transport import Body, Request, drain
 from registry.client.upload import PUSH, Target
-from registry.protocol import DIGEST_HEADER, manifest_path
+from registry.protocol import DIGEST_HEADER, Code, manifest_path
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -56,16 +56,11 @@ class Push:
         """The descriptor of the manifest that the tag points to now. Harmless to repeat."""
         with self._store.leases.take("push") as lease:
             self._hold(lease)
-            manifest = self._manifest()
-            config = self._store.blobs.read(self._image.id, MAX_BYTES * 2)
-            sent = self._send_blobs(manifest, config)
-            layers = [sent[diff_id] for diff_id in self._image.diff_ids]
-            if [layer.digest for layer in layers] != [layer.digest for layer in manifest.layers]:
-                manifest = Manifest.build(
-                    Descriptor(OCI_CONFIG, self._image.id, len(config)), map(as_oci, layers),
-                    annotations=manifest.annotations,
-                )  # fmt: skip
-            self._put(manifest)
+            manifest = self._send()
+            if self._put(manifest, again=False):
+                # A collector was there between our question and the manifest: ask once more, send what is missing.
+                manifest = self._send()
+                self._put(manifest)
             self._remember(manifest)
         return manifest.descriptor
 
@@ -78,6 +73,18 @@ class Push:
             tag = self._store.tags.get(self._reference) if self._reference.tag else None
             if tag:
                 lease.hold_blob(tag.target.digest)
+
+    def _send(self) -> Manifest:
+        """The manifest, of which the registry has every blob now."""
+        manifest = self._manifest()
+        config = self._store.blobs.read(self._image.id, MAX_BYTES * 2)
+        sent = self._send_blobs(manifest, config)
+        layers = [sent[diff_id] for diff_id in self._image.diff_ids]
+        if [layer.digest for layer in layers] == [layer.digest for layer in manifest.layers]:
+            return manifest
+        return Manifest.build(
+            Descriptor(OCI_CONFIG, self._image.id, len(config)), map(as_oci, layers), annotations=manifest.annotations
+        )
 
     def _manifest(self) -> Manifest:
         """The manifest that the name points to where it is one of this image, else the image's own."""
@@ -123,7 +130,9 @@ class Push:
         if not self._target.has(self._image.id, len(config)):
             self._target.upload(Bytes(config))
 
-    def _put(self, manifest: Manifest) -> None:
+    def _put(self, manifest: Manifest, *, again: bool = True) -> bool:
+        """Whether the registry lacks some of its blobs, as it says in refusing the manifest or in a warning; the last word
+        (`again`) is for the user."""
         repository = self._target.repository
         name = self._reference.tag or str(manifest.descriptor.digest)
         if self._reference.digest and self._reference.digest != manifest.descriptor.digest:
@@ -135,11 +144,20 @@ class Push:
             "PUT", repository.url(manifest_path, name), {"Content-Type": manifest.media_type}, Body.of(manifest.raw),
             (repository.scope(PUSH),),
         )  # fmt: skip
-        response = repository.ask(request, what, 201, 200, 202, 204)
+        try:
+            response = repository.ask(request, what, 201, 200, 202, 204)
+        except (Refused, Unknown) as error:
+            if again or Code.MANIFEST_BLOB_UNKNOWN not in error.message:
+                raise
+            return True
         drain(response)
         stored = response.headers.get(DIGEST_HEADER, "")
         if stored.startswith("sha256:") and stored != manifest.descriptor.digest:
             raise WrongBytes(f"{what}: the registry stored {stored[:80]}, {manifest.descriptor.digest} was sent")
+        warning = response.headers.get("warning", "")
+        if warning and again:
+            self._progress.warn(f"{what}: {printable(warning)}")
+        return bool(warning)
 
     def _remember(self, manifest: Manifest) -> None:
         """`repository@digest` is written down, and the manifest it names is kept; unless the image was removed meanwhile."""

@@ -120,16 +120,27 @@ class Target:
         """Where the session goes on and how many bytes it has; nothing and 0 for a new one (end-13)."""
         if session is None or isinstance(error, SessionLost):
             return None, 0
+        request = self._request("GET", session)
         try:
-            request = self._request("GET", session)
-            response = self.repository.ask(request, "an upload", 204, 200)
-            drain(response)
+            response = self._ask_until_free(request)
         except (Refused, Unknown, Misbehaved):
             return None, 0
         arrived = _arrived(response) or 0
         if arrived <= 1:  # `0-0` is said of one byte and of none
             return None, 0
         return (located(self.repository, response, session) if "location" in response.headers else session), arrived
+
+    def _ask_until_free(self, request: Request) -> Response:
+        """The answer; 409 says that the registry has not noticed yet that the old connection is gone."""
+        attempt = 0
+        while True:
+            response = self.repository.send(request)
+            drain(response)
+            if response.status != 409:
+                return expect(response, request, "an upload", 204, 200)
+            busy = ConnectionFailed(f"{self.repository} is still busy with an earlier connection", "try again later")
+            self.repository.remote.patience.wait(attempt, busy)
+            attempt += 1
 
     def _request(
         self, method: str, url: str, *, source: Source | None = None, offset: int = 0, again: bool = True,

@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import LamellaError
 from core.locks import FileLock
 from registry.server.collector import Collected, Collector
+from registry.server.policy import Policy
 from registry.server.registry import Registry
 
 log = logging.getLogger("lamella.registry")
@@ -37,17 +38,26 @@ class Turn:
         return True
 
 
+class Turns:
+    """What has a period of its own."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.uploads = Turn(min(HOURLY, policy.uploads_expire), 0)
+        self.retention = Turn(HOURLY, 0)
+        self.adoption = Turn(DAILY, HOURLY)
+
+
 async def keep_house(registry: Registry, leader: Path) -> None:
     """Until cancelled. Of several processes on one store, one at a time is the collector: whoever holds the lock `leader`."""
     lock, held = FileLock(leader), False
-    hourly, daily = Turn(HOURLY, 0), Turn(DAILY, HOURLY)
+    turns = Turns(registry.policy)
     try:
         while True:
             await asyncio.sleep(registry.policy.interval)
             await _try(registry, lambda: _note_pulls(registry))
             held = held or lock.acquire(wait=False)
             if held:
-                await _try(registry, lambda: _tidy(registry, hourly, daily))
+                await _try(registry, lambda: _tidy(registry, turns))
     finally:
         lock.release()
         with contextlib.suppress(OSError, sqlite3.Error, LamellaError):
@@ -66,13 +76,14 @@ def _note_pulls(registry: Registry) -> None:
         registry.metadata.note_pulls(pulls, time.time_ns())
 
 
-def _tidy(registry: Registry, hourly: Turn, daily: Turn) -> None:
+def _tidy(registry: Registry, turns: Turns) -> None:
     collector = Collector(registry.metadata, registry.blobs, registry.policy, lambda: registry.closing, rest=REST)
     done = Collected()
-    if hourly.due():
+    if turns.uploads.due():
         registry.blobs.expire(registry.policy.uploads_expire)
+    if turns.retention.due():
         done += collector.retain()
-    if daily.due():
+    if turns.adoption.due():
         collector.adopt()
     done += collector.collect()
     if done != Collected():

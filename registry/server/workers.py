@@ -34,7 +34,9 @@ def supervise(count: int, work: Callable[[], object], started: Callable[[], None
         deaths = 0
         while signal.sigwait(STOP | {signal.SIGCHLD}) == signal.SIGCHLD:
             for pid, status in _ended(children):
-                deaths = deaths + 1 if time.monotonic() - children.pop(pid) < YOUNG_SECONDS else 0
+                young = time.monotonic() - children.pop(pid) < YOUNG_SECONDS
+                if not _killed(status):  # whom somebody else has ended says nothing about the next
+                    deaths = deaths + 1 if young else 0
                 if deaths > YOUNG_DEATHS:
                     raise Unavailable("the registry's workers end as soon as they start", "its log says why")
                 log.error("worker %d ended (status %d): starting another", pid, status)
@@ -48,6 +50,10 @@ def _ended(children: dict[int, float]) -> list[tuple[int, int]]:
     """The children that ended, with their status: one SIGCHLD may stand for several."""
     found = [os.waitpid(pid, os.WNOHANG) for pid in children]
     return [(pid, status) for pid, status in found if pid]
+
+
+def _killed(status: int) -> bool:
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def _end(children: dict[int, float]) -> None:
