@@ -80,6 +80,10 @@ def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None
     solver = Solver(request, tools, journal, instant, name)
     try:
         made = solver.solve(target)
+        if request.squash and len(made) > 1:
+            from builder.squash import squashed
+
+            target, made = squashed(solver, tools, journal, target, made)
         task = tools.progress.task("exporting to image")
         journal.wait()
         journal.enter()

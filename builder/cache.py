@@ -32,6 +32,11 @@ def linked_key(before: str, own: str) -> str:
     return _hash(["link", before, own])
 
 
+def squash_key(whole: str) -> str:
+    """The key of the one layer that all layers up to the key `whole` have been squashed into."""
+    return _hash(["squash", whole])
+
+
 def tree_key(before: str, wanted: Sequence[Any]) -> str:
     """The key of a note on the tree with the key `before`: what the files that are `wanted` of it hash to."""
     return _hash(["tree", before, wanted])

@@ -61,6 +61,7 @@ class BuildRequest(Value):
     no_cache_stages: frozenset[str] = frozenset()
     network: Network = "default"
     add_hosts: tuple[str, ...] = ()
+    squash: bool = False
     sent: bool = False
     contexts: Contexts = field(default_factory=dict)
 

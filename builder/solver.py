@@ -220,7 +220,7 @@ class Solver:
         """The layer of one step, if it has a record."""
         with self._pointing_at(stage.steps[number]):
             key = self._own_key(stage, number + 1)
-        return self._look_up(key)
+        return self.look_up(key)
 
     def _is_fresh(self, stage: Stage) -> bool:
         """Whether the user wants this very stage's steps to run again."""
@@ -241,7 +241,8 @@ class Solver:
                 break
             self.key(stage, number + 1)
 
-    def _look_up(self, key: str) -> Made | None:
+    def look_up(self, key: str) -> Made | None:
+        """The layer with this key, held for the build; None where the cache has none."""
         store = self._tools.store
         record = store.records.get(key)
         if record is None or record.diff_id is None:

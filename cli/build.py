@@ -14,7 +14,7 @@ from cli.spelling import DockerCommand
 if TYPE_CHECKING:
     from cli.settings import Settings
 
-_IGNORED_FLAGS = ("--rm", "--force-rm", "--compress", "--squash", "--load")
+_IGNORED_FLAGS = ("--rm", "--force-rm", "--compress", "--load")
 _IGNORED_OPTIONS = (
     "--isolation", "--security-opt", "-m", "--memory", "--memory-swap", "-c", "--cpu-shares", "--cpu-period",
     "--cpu-quota", "--cpuset-cpus", "--cpuset-mems", "--cgroup-parent", "--shm-size", "--ulimit",

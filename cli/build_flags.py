@@ -18,6 +18,7 @@ BUILD: tuple[Flag, ...] = (
     (("--metadata-file",), {"metavar": "FILE", "help": "Write what was built to a file, as JSON."}),
     (("--annotation", "annotations"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Add an annotation to the image's manifest."}),
     (("--push",), {"is_flag": True, "help": "Send the image to the registries in its names."}),
+    (("--squash",), {"is_flag": True, "help": "Merge all layers that the build adds into one."}),
     (("--check",), {"is_flag": True, "help": "Look at the Dockerfile instead of building it."}),
     (("--call",), {"default": "", "metavar": "METHOD", "help": "Instead of a build: check, outline or targets[,format=json]."}),
     (("--progress",), {"default": "auto", "envvar": "BUILDKIT_PROGRESS", "metavar": "KIND", "help": "auto, plain, tty, rawjson, quiet or none."}),

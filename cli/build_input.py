@@ -49,6 +49,7 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
         "args": _build_args(options["args"], settings.environ),
         "target": options["target"],
         "labels": dict(_pair(label, "--label") for label in options["labels"]),
+        "squash": options["squash"],
         "annotations": dict(map(_annotation, options["annotations"])),
         "platform": platform,
         "pull": options["pull"],
