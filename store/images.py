@@ -14,7 +14,8 @@ from image.config import ImageConfig
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from image.platform import Platform
-from store.blobs import BlobStore
+from store.blobs import BlobNotFound, BlobStore
+from store.catalog import needed
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 
@@ -141,8 +142,14 @@ class Images:
         return int(self._database.read().execute("SELECT count(*) FROM images").fetchone()[0])
 
     def config(self, id: Digest) -> ImageConfig:
-        """The image's config. Raises BlobNotFound or Integrity where the store is damaged."""
-        return ImageConfig.parse(self._blobs.read(id, MAX_CONFIG_BYTES))
+        """The image's config. Raises BlobNotFound or Integrity where the store is damaged, NotFound where the image was
+        removed since the caller has looked it up."""
+        try:
+            return ImageConfig.parse(self._blobs.read(id, MAX_CONFIG_BYTES))
+        except BlobNotFound:
+            if self._database.read().execute(f"SELECT {needed('blob', '?1')}", (id,)).fetchone()[0]:
+                raise
+            raise NotFound(f"image {id.short} was removed meanwhile", "pull or build it again") from None
 
     def touch(self, ids: Digest | Iterable[Digest]) -> None:
         """Note that the images were used now; no loss if a power cut forgets it."""

@@ -26,7 +26,7 @@ SECONDS = 18.0
 FOUGHT = tuple(f"fought:{number}" for number in range(3))
 # What a command may say when another one was faster. All else is a defect.
 EXPECTED = re.compile(
-    r"no such image|no image here is called"  # the name was taken away
+    r"no such (image|object)|no image here is called"  # the name was taken away
     r"|conflict: unable to|is using its referenced image|has dependent child images"  # somebody uses the image
     r"|was removed meanwhile|may have been removed meanwhile",
     re.IGNORECASE,
@@ -216,6 +216,10 @@ def checks(crowd: Crowd, me: str) -> Iterator[None]:
         crowd.do("images")
         yield
         crowd.do("system", "df")
+        yield
+        crowd.do("inspect", random.choice(FOUGHT))
+        yield
+        crowd.do("history", random.choice(FOUGHT))
         yield
 
 

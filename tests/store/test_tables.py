@@ -10,6 +10,8 @@ from core.errors import Conflict, NotFound
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from image.reference import Reference
+from store.blobs import BlobNotFound
+from store.collect import collect
 from store.holds import Hold
 from store.images import Image
 from store.layers import Layer
@@ -224,3 +226,15 @@ def test_two_stores_see_each_other(store: Store, store_root: Path) -> None:
     image = add_image(store, "one", tags=["one"])
     with Store.open(store_root) as other:
         assert other.tags.get(Reference.parse("one").tagged()).image == image.id  # type: ignore[union-attr]
+
+
+def test_a_config_that_went_with_its_image_is_no_damage(store: Store) -> None:
+    kept, gone = add_image(store, "kept"), add_image(store, "gone")
+    store.images.delete(gone.id)
+    store.leases.close()
+    collect(store)
+    with pytest.raises(NotFound, match="removed meanwhile"):
+        store.images.config(gone.id)
+    store.blobs.delete(kept.id)
+    with pytest.raises(BlobNotFound):
+        store.images.config(kept.id)
