@@ -146,7 +146,12 @@ def _platform(text: str) -> Platform:
     host = host_platform()
     if not text or text == "local":
         return host
-    wanted = Platform.parse(text)
+    wanted, *others = dict.fromkeys(host if name == "local" else Platform.parse(name) for name in text.split(","))
+    if others:
+        raise Unsupported(
+            f"a build here is for one platform, not for {text}",
+            f"use --platform {host}, and build the others elsewhere",
+        )
     if wanted != host:
         raise Unsupported(f"this machine builds for {host} only, not for {wanted}", f"use --platform {host}")
     return wanted
