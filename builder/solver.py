@@ -193,6 +193,7 @@ class Solver:
     def _solve(self, stage: Stage) -> tuple[Made, ...]:
         made = list(self.solve(stage.base) if isinstance(stage.base, Stage) else ())
         if isinstance(stage.base, BaseImage):
+            self._tools.store.quarantine.refuse_image(stage.base.image.id)
             self._tools.progress.task(stage.start_title).finish()
         cached = self._from_cache(stage)
         for step, hit in zip(stage.steps, cached, strict=False):
@@ -249,7 +250,7 @@ class Solver:
             return None
         with store.transaction(durable=False):  # looked up again: only together with the lease it stays
             layer = store.layers.get(record.diff_id)
-            if layer is None or store.records.get(key) is None:
+            if layer is None or layer.damaged is not None or store.records.get(key) is None:
                 return None
             self._tools.lease.hold_layer(layer.diff_id)
         self.used.append(key)
@@ -290,7 +291,7 @@ class Solver:
         """Run one step on top of the layer directories `parents`; the name of its own, and what is cloned in it."""
         snapshotter = self._tools.snapshotter
         key = f"{self._name}-{secrets.token_hex(4)}"
-        snapshotter.prepare(key, [] if step.apart else parents)
+        self._prepare(key, [] if step.apart else parents)
         try:
             ground = _Apart(snapshotter, key) if step.apart else _Fresh(snapshotter, key)
             step.op.perform(self, ground, output)
@@ -298,6 +299,12 @@ class Solver:
         except BaseException:
             snapshotter.remove(key)
             raise
+
+    def _prepare(self, key: str, parents: list[str]) -> None:
+        from snapshot.missing import noted
+
+        with noted(self._tools.store):
+            self._tools.snapshotter.prepare(key, parents)
 
     def _directories(self, stage: Stage, made: Sequence[Made]) -> list[str]:
         """The names of all layer directories below, bottom first. One that comes twice is needed at the top only."""
@@ -359,7 +366,7 @@ class Solver:
         else:
             names = self._tools.layers.directories(origin.image.diff_ids)
         key = f"{self._name}-{secrets.token_hex(4)}"
-        self._tools.snapshotter.prepare(key, names)
+        self._prepare(key, names)
         try:
             with self._tools.snapshotter.mounted(key) as root:
                 yield root

@@ -59,7 +59,12 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
             from runtime.attach import attach
 
             return (attach(shop.containers, container, shop.state, stdin=stdin) or 0) if attached else 0
-        shop.containers.set_running(container, True)
+        try:
+            shop.containers.check(container)
+            shop.containers.set_running(container, True)
+        except BaseException:
+            lock.release()
+            raise
         return run_monitored(shop, container, lock, attached=attached, show_id=False)
 
 

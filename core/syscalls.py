@@ -45,6 +45,8 @@ _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = range(428, 433)
 _SYS_OPENAT2 = 437
 _SYNC_FILE_RANGE_WRITE = 2
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -159,6 +161,13 @@ def sync_filesystem(path: str | os.PathLike[str]) -> None:
 def start_writing(fd: int, offset: int, size: int) -> None:
     """sync_file_range(2): let the disk begin to write that part of a file, without waiting for it. Never fails."""
     _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
+
+
+def exchange(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> None:
+    """renameat2(2) with RENAME_EXCHANGE: two files or trees change names at one instant. EINVAL where the file system
+    cannot do that."""
+    raw = os.fsencode(one), os.fsencode(other)
+    _check(_libc.renameat2(_AT_FDCWD, raw[0], _AT_FDCWD, raw[1], ctypes.c_uint(_RENAME_EXCHANGE)), *raw)
 
 
 class _OpenHow(ctypes.Structure):

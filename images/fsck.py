@@ -1,13 +1,14 @@
 """Reading everything that the store needs, and saying what is damaged and who suffers.
 
 What a crash leaves behind is no damage: it is counted, and noted for the next prune. So that an image removed meanwhile
-is no damage either, whatever looks wrong is asked for again before it is reported.
+is no damage either, whatever looks wrong is asked for again before it is reported. A layer that is damaged goes into
+quarantine; one that is there and turns out to be whole is let go.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import InvalidInput, LamellaError
@@ -15,6 +16,7 @@ from core.progress import Progress, Silent
 from core.value import Value
 from image.digest import DiffID, Digest
 from image.manifest import Manifest, parse_any
+from images.damage import Damage, catalog_damages
 from store.blobs import CHUNK_BYTES
 from store.images import MAX_CONFIG_BYTES
 
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
     from store.store import Store
 
 Verify = Callable[["Layer"], object]
-
-
-class Damage(Value):
-    """`kind` is config, manifest, layer, tag, image or catalog; `needed_by` are names of images, containers or the cache."""
-
-    kind: str
-    name: str
-    reason: str
-    needed_by: tuple[str, ...]
 
 
 class Report(Value):
@@ -45,13 +38,17 @@ class Report(Value):
     leftovers: int
 
 
-def fsck(store: Store, verify: Verify, progress: Progress | None = None) -> Report:
-    """Read all that images, tags, containers and the build cache need. `verify` reads one layer and raises Integrity.
+def fsck(
+    store: Store, verify: Verify, progress: Progress | None = None, *, only: Collection[str] | None = None
+) -> Report:
+    """Read all that images, tags, containers and the build cache need. `verify` reads one layer and raises Integrity; with
+    `only`, no layers but these are read.
 
-    Changes nothing but the list of what the next prune takes; harmless to repeat, and beside other processes.
+    Changes nothing but what is in quarantine and the list of what the next prune takes; harmless to repeat, and beside
+    other processes.
     """
     check = _Check(store, verify, progress or Silent())
-    damages = [*check.catalog(), *check.small_blobs(), *check.images(), *check.layers()]
+    damages = [*catalog_damages(store), *check.small_blobs(), *check.images(), *check.layers(only)]
     return Report(check.seen["image"], check.seen["layer"], check.seen["blob"], damages, leftovers(store))
 
 
@@ -61,15 +58,6 @@ class _Check:
         self._verify = verify
         self._progress = progress
         self.seen = {"image": 0, "layer": 0, "blob": 0}
-
-    def catalog(self) -> Iterator[Damage]:
-        """SQLite's own checks of the file, and that no row refers to nothing."""
-        connection = self._store.database.read()
-        for (line,) in connection.execute("PRAGMA quick_check").fetchall():
-            if line != "ok":
-                yield Damage("catalog", str(self._store.database.path), line, ())
-        for row in connection.execute("PRAGMA foreign_key_check").fetchall():
-            yield Damage("catalog", str(row[0]), f"a row refers to nothing in {row[2]}", ())
 
     def small_blobs(self) -> Iterator[Damage]:
         """Configs and manifests, with what each has to say."""
@@ -123,16 +111,18 @@ class _Check:
                 if diff_id not in known and self._store.images.get(image.id):
                     yield Damage("layer", diff_id, "it is not in the catalog", (self._name(image.id),))
 
-    def layers(self) -> Iterator[Damage]:
+    def layers(self, only: Collection[str] | None) -> Iterator[Damage]:
         """Every layer's directory and blob, read to the end."""
-        known = list(self._store.layers.all())
+        known = [layer for layer in self._store.layers.all() if only is None or layer.diff_id in only]
         task = self._progress.task("checking layers", sum(layer.size for layer in known))
         for layer in known:
             self.seen["layer"] += 1
             try:
                 self._verify(layer)
                 self._kept_blob(layer)
+                self._store.quarantine.lift(layer)
             except (LamellaError, OSError) as error:
+                self._store.quarantine.add(layer, getattr(error, "why", _reason(error)))
                 if needed(self._store, "layer", layer.diff_id):
                     yield Damage("layer", layer.diff_id, _reason(error), self._users(layer.diff_id))
             task.advance(layer.size)
@@ -152,8 +142,13 @@ class _Check:
         return (*images, *(("the build cache",) if self._store.records.of_layer(diff_id) else ()))
 
     def _name(self, id: Digest) -> str:
-        tags = self._store.tags.of_image(id)
-        return tags[0].reference.familiar if tags else f"untagged image {id.short}"
+        return name_of(self._store, id)
+
+
+def name_of(store: Store, id: Digest) -> str:
+    """What people call the image."""
+    tags = store.tags.of_image(id)
+    return tags[0].reference.familiar if tags else f"untagged image {id.short}"
 
 
 def _reason(error: LamellaError | OSError) -> str:

@@ -62,7 +62,10 @@ class ImageMounts:
                 raise
 
     def _view(self, image: Image) -> Path:
+        from snapshot.missing import refuse_missing
+
         directories = self._layers.directories(image.diff_ids)
+        refuse_missing(self._store, directories)
         return self._viewer.view(_key(image.id), directories, self._target(image.id))
 
     def unmount(self, id: Digest, *, force: bool = False) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.clock import parse_instant
-from core.errors import InvalidInput, NotFound
+from core.errors import InvalidInput, LamellaError, NotFound
 from image.descriptor import Descriptor
 from image.digest import Digest
-from image.manifest import Manifest
+from image.manifest import MAX_BYTES, Manifest
 from image.media_types import OCI_CONFIG, OCI_LAYER
+from store.images import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
     from image.config import ImageConfig
@@ -38,12 +39,20 @@ def publish(
             return enter(store, config, manifest, tags, parent, target=manifest)
     with store.transaction():  # what has a row is on the disk already: no need to wait for that again
         image = store.images.get(config.id)
-        if image:
+        if image and _whole(store, image):
             return enter(store, config, image.manifest, tags, parent)
     manifest, _ = keep(store, config)
     store.sync_layers()
     with store.transaction():
         return enter(store, config, manifest, tags, parent)
+
+
+def _whole(store: Store, image: Image) -> bool:
+    """Whether the small blobs are what they should be: building again is the way to make them again."""
+    try:
+        return bool(store.blobs.read(image.id, MAX_CONFIG_BYTES) and store.blobs.read(image.manifest.digest, MAX_BYTES))
+    except (LamellaError, OSError):
+        return False
 
 
 def keep(

@@ -23,6 +23,7 @@ from images.resolve import ImageNotFound, resolve_named
 from images.shelf import blob_name
 from images.tar_out import TarOut, Write
 from store.images import MAX_CONFIG_BYTES
+from store.layers import refuse_damaged
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -116,6 +117,7 @@ def _part(store: Store, chosen: Chosen) -> _Part:
     for diff_id in chosen.image.diff_ids:
         if diff_id not in known:
             raise NotFound(f"layer {diff_id} of image {chosen.image.id.short} is missing", "run `lamella fsck`")
+        refuse_damaged(known[diff_id])
     stack = tuple(known[diff_id] for diff_id in chosen.image.diff_ids)
     descriptors = [Descriptor(OCI_LAYER, Digest(layer.diff_id), layer.size) for layer in stack]
     manifest = Manifest.build(Descriptor(OCI_CONFIG, chosen.image.id, len(config)), descriptors)

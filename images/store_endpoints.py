@@ -18,6 +18,7 @@ from images.layout_endpoints import ReadOnly, WriteOnly
 from images.publish import enter, keep
 from images.shelf import BadArchive, Content
 from layer.pipeline import Readable
+from store.blobs import BlobDamaged
 from store.images import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class StoreSource(ReadOnly):
         self._made: dict[Digest, bytes] = {}
 
     def resolve(self) -> tuple[Descriptor, bytes]:
+        self._store.quarantine.refuse_image(self._image.id)
         if self._target:
             return self._target, self.fetch(self._target)
         manifest = self._manifest()
@@ -77,11 +79,21 @@ class StoreSource(ReadOnly):
 
     def open(self, blob: Descriptor) -> AbstractContextManager[Readable]:
         if self._store.blobs.stat(blob.digest) is not None:
-            return self._store.blobs.open(blob.digest)
+            return self._kept(blob)
         layer = self._store.layers.get(DiffID(blob.digest))
         if layer is None:
             raise NotFound(f"blob {blob.digest} of image {self._image.id.short} is missing", "run `lamella fsck`")
         return piped(lambda write: self._layers.write_tar(layer, write))
+
+    @contextmanager
+    def _kept(self, blob: Descriptor) -> Iterator[Readable]:
+        try:
+            with self._store.blobs.open(blob.digest) as file:
+                yield file
+        except BlobDamaged as error:
+            if error.digest == blob.digest:
+                self._store.quarantine.add_blob(blob.digest, error.message)
+            raise
 
 
 @contextmanager

@@ -45,6 +45,7 @@ def commit(containers: Containers, container: Container, wish: Wish) -> Image:
     store.leases.session.hold_image(Digest.parse(container.image))
     base = store.images.config(Digest.parse(container.image))
     settings = wish.change(settings_of(container, base.config))
+    store.layers.stack(base.diff_ids)  # what is compared with a damaged layer would be wrong itself
     lowers = containers.layers(container)
     with Capture(store) as copy:
         with _held(containers, container, pause=wish.pause), containers.snapshotter.written(container.id) as upper:

@@ -14,6 +14,7 @@ from core.locks import FileLock, is_locked
 from runtime.container import Container
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
 from runtime.status import Status, note_exited, read_status
+from snapshot.missing import noted
 
 if TYPE_CHECKING:
     from runtime.request import Request
@@ -56,7 +57,8 @@ class Containers:
         id, lock = where or place(self.store.root)
         try:
             container, layers = self._hold(request, id, find, running)
-            self.snapshotter.prepare(id, layers)
+            with noted(self.store):
+                self.snapshotter.prepare(id, layers)
             self._write(container)
         except BaseException:
             self._forget(id)
@@ -75,11 +77,14 @@ class Containers:
             config = self.store.images.config(image.id)
             container = merge(request, id, name, str(image.id), config.config)
             self.store.holds.set(Hold("container", id, name, image.id, running))
-            layers = self.store.layers.get_many(image.diff_ids)
-        missing = next((diff_id for diff_id in image.diff_ids if diff_id not in layers), None)
-        if missing:
-            raise NotFound(f"layer {missing} is not in the store", "pull or build the image again")
-        return container, [layers[diff_id].directory for diff_id in image.diff_ids]
+            return container, [layer.directory for layer in self.store.layers.stack(image.diff_ids)]
+
+    def check(self, container: Container) -> None:
+        """That it can be started on its layers. Raises Quarantined or LayerMissing, which is written down."""
+        from snapshot.missing import refuse_missing
+
+        self.store.quarantine.refuse_hold("container", container.id)
+        refuse_missing(self.store, (path.name for path in self.layers(container)))
 
     def _name(self, wanted: str) -> str:
         holders = {hold.name: hold.id for hold in self.store.holds.all() if hold.kind == "container"}

@@ -9,6 +9,7 @@ from typing import Self
 
 from layer.pack import PACK_VERSION, Packed, pack
 from snapshot.duplicate import duplicate
+from snapshot.entering import enter
 from snapshot.thin import drop_stubs, drop_unchanged
 from store.disk import disk_errors
 from store.layers import Layer
@@ -42,10 +43,8 @@ class Capture:
             name = self._claim.place(self._copy)
             self._store.sync_layers()  # by now little is left to wait for
         layer = Layer(packed.diff_id, name, packed.size, "packed", PACK_VERSION)
-        with self._store.transaction():
-            self._store.leases.session.hold_layer(layer.diff_id)
-            winner = self._store.layers.add(layer)
-        self._claim.settle(keep=winner.directory == name)
+        winner, stays = enter(self._store, layer)
+        self._claim.settle(keep=stays)
         return winner
 
     def _pack(self) -> Packed:

@@ -3,17 +3,19 @@ becomes its tar again. Whatever is written is hashed in the pass that writes it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import Integrity, NotFound
+from core.errors import Integrity, LamellaError
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from layer.pack import PACK_VERSION, Packed
 from layer.pipeline import Readable
+from snapshot.entering import enter
 from snapshot.protocol import Snapshotter
-from store.blobs import CHUNK_BYTES, FSCK_HINT
+from store.blobs import CHUNK_BYTES, FSCK_HINT, BlobDamaged, BlobNotFound
 from store.disk import disk_errors
 from store.layers import Layer
 from store.store import Store
@@ -34,6 +36,7 @@ class LayerDamaged(Integrity):
 
     def __init__(self, layer: Layer, why: str) -> None:
         super().__init__(f"layer {layer.diff_id} (directory {layer.directory}) is damaged: {why}", FSCK_HINT)
+        self.why = why
 
 
 class Layers:
@@ -48,13 +51,12 @@ class Layers:
 
     def adopt(self, directory: str, packed: Packed) -> Layer:
         """Give the sealed `directory` its row under its DiffID, held by this process's lease. Where there is a twin, that
-        one is returned and the directory removed. Inside or outside a transaction."""
-        layer = Layer(packed.diff_id, directory, packed.size, "packed", PACK_VERSION)
-        winner = self._enter(layer)
-        if winner.directory != directory:
-            self._snapshotter.settle(directory, keep=False)
-        else:
+        one is returned and the directory removed. Inside or outside a transaction. Raises LayerInUse."""
+        winner, stays = enter(self._store, Layer(packed.diff_id, directory, packed.size, "packed", PACK_VERSION))
+        if stays:
             self._unsettled().append(directory)
+        else:
+            self._snapshotter.settle(directory, keep=False)
         self._settle()
         return winner
 
@@ -69,18 +71,13 @@ class Layers:
         while names and not self._store.database.in_transaction():
             self._snapshotter.settle(names.pop())
 
-    def _enter(self, layer: Layer) -> Layer:
-        with self._store.transaction():
-            self._store.leases.session.hold_layer(layer.diff_id)
-            return self._store.layers.add(layer)
-
     def find(self, diff_id: DiffID) -> Layer | None:
-        """The layer if it is here, held by this process's lease from now on."""
+        """The layer if it is here and no damage is known of it, held by this process's lease from now on."""
         with self._store.database.write(durable=False):
             layer = self._store.layers.get(diff_id)
             if layer:
                 self._store.leases.session.hold_layer(diff_id)
-            return layer
+            return layer if layer and layer.damaged is None else None
 
     def unpack(self, diff_id: DiffID, blob: Descriptor, stream: Readable) -> Layer:
         """Make the uncompressed tar `stream` a layer, whose compressed form is the kept `blob`. The store knows it only
@@ -136,7 +133,8 @@ class Layers:
 
     def enter(self) -> None:
         """Give all that was unpacked its rows, in one transaction, after one `Store.sync_layers`. Of two processes that
-        unpacked the same layer one wins, and the other's directory goes. Harmless to repeat."""
+        unpacked the same layer one wins, and the other's directory goes; a damaged one always loses. Harmless to repeat.
+        Raises LayerInUse where that cannot be, because something runs on it."""
         with self._guard:
             entries, self._unpacked = self._unpacked, []
         if not entries:
@@ -146,19 +144,24 @@ class Layers:
             with disk_errors(self._store.root):
                 self._store.sync_layers()
             with self._store.transaction():
-                won = {self._enter(layer).directory for layer, _ in entries}
-            kept = won
+                staying = {layer.directory for layer, _ in entries if enter(self._store, layer)[1]}
+            kept = staying
         finally:
             for layer, claim in entries:
                 claim.settle(keep=layer.directory in kept)
 
     def write_tar(self, layer: Layer, write: Write) -> None:
         """Give the layer's tar to `write`, piece by piece. Raises Integrity where it is not its DiffID any more: what was
-        written is then not to be used."""
-        if layer.origin == "packed":
-            self._pack(layer, write)
-        else:
-            self._decompress(layer, write)
+        written is then not to be used, and the layer is in quarantine from now on."""
+        try:
+            if layer.origin == "packed":
+                self._pack(layer, write)
+            else:
+                self._decompress(layer, write)
+        except (LayerDamaged, BlobDamaged, BlobNotFound) as error:
+            with contextlib.suppress(LamellaError):
+                self._store.quarantine.add(layer, getattr(error, "why", error.message))
+            raise
 
     def _pack(self, layer: Layer, write: Write) -> None:
         from layer.pack import stream
@@ -181,7 +184,7 @@ class Layers:
         found = hashlib.new(layer.diff_id.algorithm)
         with self._store.blobs.open(layer.blob.digest) as file:
             tar = decompressor(file)
-            while data := tar.read(CHUNK_BYTES):
+            while data := _piece(layer, tar):
                 found.update(data)
                 write(data)
             while file.read(CHUNK_BYTES):  # what may follow the compressed data is part of the blob's digest
@@ -191,16 +194,13 @@ class Layers:
 
     def directories(self, diff_ids: Sequence[DiffID]) -> list[str]:
         """The directories to prepare a snapshot on, bottom first, held by this process's lease. Raises NotFound naming the
-        layer that is missing."""
+        layer that is missing, and Quarantined."""
         session = self._store.leases.session
         with self._store.database.write(durable=False):
-            found = self._store.layers.get_many(diff_ids)
-            missing = next((d for d in diff_ids if d not in found), None)
-            if missing:
-                raise NotFound(f"layer {missing} is not in the store", "pull or build the image again")
-            for diff_id in found:
+            found = self._store.layers.stack(diff_ids)
+            for diff_id in dict.fromkeys(diff_ids):
                 session.hold_layer(diff_id)
-        return [found[diff_id].directory for diff_id in diff_ids]
+        return [layer.directory for layer in found]
 
     def verify(self, layer: Layer) -> None:
         """Read everything there is of the layer. Raises Integrity saying what differs."""
@@ -226,6 +226,15 @@ class Layers:
         with self._store.blobs.open(listing) as file:
             _blame(layer, verify(path, file.lines(), placed))
         return placed
+
+
+def _piece(layer: Layer, tar: Readable) -> bytes:
+    from layer.decompression import Damaged
+
+    try:
+        return tar.read(CHUNK_BYTES)
+    except Damaged as error:
+        raise LayerDamaged(layer, error.message) from error
 
 
 def _blame(layer: Layer, wrong: list[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from core.errors import Conflict, InvalidInput, NotFound
 from core.files import make_directories
 from core.removal import remove
+from snapshot.missing import LayerMissing
 from snapshot.mounting import MAX_LAYERS, TooManyLayers
 from store.temporary import Claim, Temporaries, lock_directory, short_name
 
@@ -56,7 +57,7 @@ class Places:
             raise TooManyLayers(len(parents))
         for name in parents:
             if not (self.layers / name).is_dir():
-                raise NotFound(f"layer directory {name} is missing", "run `lamella fsck`, then pull or build again")
+                raise LayerMissing(name)
         from store.disk import disk_errors
 
         with disk_errors(self.root):

@@ -16,7 +16,7 @@ from core.value import Value
 from image.digest import Digest
 
 CHUNK_BYTES = 1 << 20
-FSCK_HINT = "`lamella fsck` shows which images need it: remove those, then pull or build them again"
+FSCK_HINT = "`lamella fsck` shows which images need it, `lamella fsck --repair` gets it again where it can"
 
 
 class BlobNotFound(NotFound):
@@ -31,6 +31,7 @@ class BlobDamaged(Integrity):
 
     def __init__(self, digest: Digest, why: str) -> None:
         super().__init__(f"blob {digest} is damaged: {why}", FSCK_HINT)
+        self.digest = digest
 
 
 class Blob(Value):

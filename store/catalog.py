@@ -127,7 +127,17 @@ CREATE TRIGGER layer_blob_changed AFTER UPDATE OF blob_digest ON layers WHEN OLD
 END;
 """
 
-MIGRATIONS = (_TABLES + _COUNTS + _GARBAGE,)
+# Why a layer must not be used is part of its row: who looks it up learns it for nothing.
+_QUARANTINE = """
+ALTER TABLE layers ADD COLUMN damaged TEXT;
+ALTER TABLE layers ADD COLUMN damaged_since INTEGER;
+CREATE INDEX layers_damaged ON layers (diff_id) WHERE damaged IS NOT NULL;
+CREATE TRIGGER layer_listing_changed AFTER UPDATE OF listing ON layers WHEN OLD.listing IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO garbage VALUES ('blob', OLD.listing);
+END;
+"""
+
+MIGRATIONS = (_TABLES + _COUNTS + _GARBAGE, _QUARANTINE)
 
 _USERS = {
     "layer": (
@@ -139,7 +149,7 @@ _USERS = {
         "repository_digests WHERE digest = {0}", "layers WHERE blob_digest = {0}", "layers WHERE listing = {0}",
         "holds WHERE image = {0}", "leases WHERE kind = 'blob' AND value = {0}",
     ),
-    "directory": ("layers WHERE directory = {0}",),
+    "directory": ("layers WHERE directory = {0}", "leases WHERE kind = 'directory' AND value = {0}"),
 }  # fmt: skip
 
 

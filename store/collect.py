@@ -116,10 +116,13 @@ def _move_blobs(store: Store, trash: Trash) -> list[Digest]:
 
 
 def _move_directories(store: Store, trash: Trash) -> None:
-    rows = store.database.read().execute("SELECT value FROM garbage WHERE kind = 'directory'").fetchall()
+    rows = (
+        store.database.read()
+        .execute(f"SELECT value FROM garbage WHERE kind = 'directory' AND NOT {needed('directory')}")
+        .fetchall()
+    )
     for (name,) in rows:
-        if store.layers.by_directory(name) is None:
-            trash.take(store.layer_path(name))
+        trash.take(store.layer_path(name))
     if rows:
         with store.database.write(durable=False) as connection:
             connection.executemany("DELETE FROM garbage WHERE kind = 'directory' AND value = ?", rows)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from core.database import Database
+from core.errors import Integrity, NotFound
 from core.value import Value
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
@@ -19,7 +20,8 @@ class Layer(Value):
     """One layer on disk. `directory` is its name below `<root>/layers`, `size` the bytes of its tar.
 
     `packed`: its tar is packed again from the directory, by `pack_version`. `foreign`: somebody else wrote the tar; `blob`
-    is kept as it came, and `listing` is the blob that says what the directory must contain.
+    is kept as it came, and `listing` is the blob that says what the directory must contain. `damaged`: why it is in
+    quarantine, None while nobody knows of any damage (see `store.quarantine`).
     """
 
     diff_id: DiffID
@@ -29,9 +31,21 @@ class Layer(Value):
     pack_version: int
     blob: Descriptor | None = None
     listing: Digest | None = None
+    damaged: str | None = None
+
+
+class Quarantined(Integrity):
+    """A layer is known to be damaged: it is neither run, built on, sent nor copied."""
+
+    def __init__(self, diff_id: DiffID, reason: str) -> None:
+        super().__init__(
+            f"layer {diff_id} is damaged and in quarantine: {reason}",
+            "repair it with `lamella fsck --repair`, or pull or build the image again",
+        )
 
 
 _COLUMNS = "diff_id, directory, size, origin, pack_version, blob_type, blob_digest, blob_size, listing"
+_SELECTED = f"{_COLUMNS}, damaged"
 
 
 class LayerTable:
@@ -42,13 +56,24 @@ class LayerTable:
 
     def get(self, diff_id: DiffID) -> Layer | None:
         """The layer, or None. To rely on it, lease it in the same transaction."""
-        row = self._read(f"SELECT {_COLUMNS} FROM layers WHERE diff_id = ?", (diff_id,)).fetchone()
+        row = self._read(f"SELECT {_SELECTED} FROM layers WHERE diff_id = ?", (diff_id,)).fetchone()
         return _layer(row) if row else None
 
     def get_many(self, diff_ids: Iterable[DiffID]) -> dict[DiffID, Layer]:
         """Those of `diff_ids` that are here."""
         found = ((diff_id, self.get(diff_id)) for diff_id in dict.fromkeys(diff_ids))
         return {diff_id: layer for diff_id, layer in found if layer}
+
+    def stack(self, diff_ids: Iterable[DiffID]) -> list[Layer]:
+        """The layers of an image in the order given, to be used. Raises NotFound naming the one that is missing, and
+        Quarantined."""
+        wanted = list(diff_ids)
+        found = self.get_many(wanted)
+        for diff_id in wanted:
+            if diff_id not in found:
+                raise NotFound(f"layer {diff_id} is not in the store", "pull or build the image again")
+            refuse_damaged(found[diff_id])
+        return [found[diff_id] for diff_id in wanted]
 
     def sizes(self, diff_ids: Iterable[DiffID]) -> dict[DiffID, int]:
         """The bytes of the tars of those of `diff_ids` that are here, by one query."""
@@ -104,7 +129,7 @@ class LayerTable:
 
     def all(self) -> Iterator[Layer]:
         """Every layer, by DiffID."""
-        for row in self._read(f"SELECT {_COLUMNS} FROM layers ORDER BY diff_id", ()):
+        for row in self._read(f"SELECT {_SELECTED} FROM layers ORDER BY diff_id", ()):
             yield _layer(row)
 
     def delete(self, diff_id: DiffID) -> bool:
@@ -119,6 +144,12 @@ class LayerTable:
         return self._database.read().execute(statement, values)
 
 
+def refuse_damaged(layer: Layer) -> None:
+    """Raises Quarantined where the layer is known to be damaged."""
+    if layer.damaged is not None:
+        raise Quarantined(layer.diff_id, layer.damaged)
+
+
 def _remember(connection: sqlite3.Connection, diff_id: DiffID, blob: Descriptor) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO layer_blobs (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)",
@@ -128,4 +159,4 @@ def _remember(connection: sqlite3.Connection, diff_id: DiffID, blob: Descriptor)
 
 def _layer(row: sqlite3.Row) -> Layer:
     blob = Descriptor(row[5], Digest(row[6]), row[7]) if row[6] else None
-    return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, Digest(row[8]) if row[8] else None)
+    return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, Digest(row[8]) if row[8] else None, row[9])

@@ -20,7 +20,8 @@ from store.catalog import needed
 
 
 class Held(NamedTuple):
-    """`kind` is `blob`, `layer` or `image`, `value` its digest."""
+    """`kind` is `blob`, `layer` or `image`, `value` its digest; or `directory`, which a good one has replaced under a
+    holder of its layer (see `store.quarantine`)."""
 
     kind: str
     value: str
@@ -136,7 +137,7 @@ def forget(database: Database, lease: str) -> None:
     """Remove the rows of `lease`, and note as garbage what nobody else needs."""
     with database.write(durable=False) as connection:
         rows = connection.execute("DELETE FROM leases WHERE lease = ? RETURNING kind, value", (lease,)).fetchall()
-        for kind in ("blob", "layer"):
+        for kind in ("blob", "layer", "directory"):
             connection.executemany(
                 f"INSERT OR IGNORE INTO garbage SELECT '{kind}', ?1 WHERE NOT {needed(kind, '?1')}",
                 [(row[1],) for row in rows if row[0] == kind],

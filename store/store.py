@@ -25,6 +25,7 @@ from store.temporary import Temporaries
 
 if TYPE_CHECKING:
     from store.file_digests import FileDigests
+    from store.quarantine import Quarantine
 
 # Only the top is open to others (to pass through, not to list): a layer may contain setuid programs (CVE-2021-41091).
 _DIRECTORIES = ("blobs", "layers", "snapshots", "containers", "builds", "tmp", "locks")
@@ -56,6 +57,13 @@ class Store:
         from store.file_digests import FileDigests
 
         return FileDigests(self.root / "files.db")
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """What is known to be damaged."""
+        from store.quarantine import Quarantine
+
+        return Quarantine(self.database)
 
     @classmethod
     def open(cls, root: Path, *, sync: bool = True, making_room: bool = False) -> Self:

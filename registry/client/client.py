@@ -45,11 +45,15 @@ class Client:
         Unsupported.
         """
         from registry.client.resolve import CONFIG_BYTES, resolve
+        from store.blobs import BlobDamaged
 
         def local(blob: Descriptor) -> bytes | None:
             if store is None or blob.size > CONFIG_BYTES or store.blobs.stat(blob.digest) != blob.size:
                 return None
-            return store.blobs.read(blob.digest, CONFIG_BYTES)
+            try:
+                return store.blobs.read(blob.digest, CONFIG_BYTES)
+            except BlobDamaged:
+                return None  # the registry's will take its place
 
         return resolve(reference, self._sources(reference, self._patience()), platform, local)
 

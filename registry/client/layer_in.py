@@ -31,15 +31,17 @@ if TYPE_CHECKING:
 def bring_in(
     store: Store, layers: Layers, sources: Sequence[Repository], diff_id: DiffID, blob: Descriptor, task: Task
 ) -> Layer:
-    """The layer `diff_id` in the store, out of `blob`, up to `Layers.enter`. Nothing stays when this raises.
+    """The layer `diff_id` in the store, out of `blob`, up to `Layers.enter`. Nothing stays when this raises. A blob that is
+    here already is fetched again only where it is of no use.
 
     Raises WrongBytes where the blob or its content is not what the manifest says, and whatever the download raises.
     """
     incoming: Readable
     if store.blobs.stat(blob.digest) == blob.size:
-        task.advance(blob.size)
-        with store.blobs.open(blob.digest) as file:
-            return _unpack(layers, diff_id, blob, file)
+        with contextlib.suppress(Integrity, InvalidInput), store.blobs.open(blob.digest) as file:
+            layer = _unpack(layers, diff_id, blob, file)
+            task.advance(blob.size)
+            return layer
     incoming = Incoming(store, Download(sources, blob, task.advance), blob)
     try:
         return _unpack(layers, diff_id, blob, incoming)

@@ -13,6 +13,7 @@ from image.media_types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, compres
 from image.reference import Reference
 from registry.client.sources import Kept, Packed
 from registry.client.upload import Target
+from store.blobs import BlobDamaged
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -75,7 +76,7 @@ class LayerOut:
     def _upload(self, layer: Layer, wanted: list[Descriptor], session: str | None, task: Task) -> Descriptor:
         for form in wanted:
             if self.store.blobs.stat(form.digest) == form.size:
-                self.target.upload(Kept(self.store.blobs, form, task.advance), session)
+                self._send_kept(form, session, task)
                 return form
         source = Packed(self.layers, layer, self.compression, task.advance)
         self.target.upload(source, session)
@@ -83,6 +84,13 @@ class LayerOut:
         made = Descriptor(OCI_TYPES[self.compression], digest, size)
         self.store.layers.set_blob(layer.diff_id, made)
         return made
+
+    def _send_kept(self, form: Descriptor, session: str | None, task: Task) -> None:
+        try:
+            self.target.upload(Kept(self.store.blobs, form, task.advance), session)
+        except BlobDamaged as error:
+            self.store.quarantine.add_blob(form.digest, error.message)
+            raise
 
 
 def as_oci(blob: Descriptor) -> Descriptor:

@@ -94,7 +94,8 @@ class Pull:
                 continue
             seen.add(diff_id)
             task = self._progress.task(blob.digest.short, blob.size)
-            if self._store.layers.get(diff_id) is not None:
+            known = self._store.layers.get(diff_id)
+            if known is not None and known.damaged is None:
                 task.finish("Already exists")
             else:
                 jobs.append(self._job(diff_id, blob, task))

@@ -25,6 +25,7 @@ from registry.client.sources import Bytes
 from registry.client.transport import Body, Request, drain
 from registry.client.upload import PUSH, Target
 from registry.protocol import DIGEST_HEADER, Code, manifest_path
+from store.layers import refuse_damaged
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -111,6 +112,7 @@ class Push:
         layer = self._store.layers.get(diff_id)
         if layer is None:
             raise NotFound(f"layer {diff_id.short} of image {self._image.id.short} is missing", "run 'lamella fsck'")
+        refuse_damaged(layer)
         return layer
 
     def _job(self, layer: Layer, listed: Descriptor) -> Callable[[], tuple[DiffID, Descriptor]]:

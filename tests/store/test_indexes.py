@@ -80,6 +80,11 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "hold and let go": hold,
     "lease an image": lambda s: s.leases.session.hold_image(ID),
     "is it leased": lambda s: s.leases.holds_image(ID),
+    "refuse an image": lambda s: s.quarantine.refuse_image(ID),
+    "refuse a hold": lambda s: s.quarantine.refuse_hold("container", "c"),
+    "refuse what runs": lambda s: s.quarantine.refuse_running(DIFF),
+    "put into quarantine": lambda s: s.quarantine.add(add_layer(s, "parent"), "bad"),
+    "what is in quarantine": lambda s: list(s.quarantine.all()),
     "end a lease": lambda s: s.leases.close(),
     "collect": free,
 }  # fmt: skip
