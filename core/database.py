@@ -75,7 +75,7 @@ class Database:
             )
             seen = self._version(owner)
             if seen > len(migrations):
-                raise Unsupported(f"{self.path} was written by a newer lamella", "upgrade lamella to use this store")
+                raise newer(self.path, seen, len(migrations))
             for script in migrations[seen:]:
                 for statement in statements(script):
                     connection.execute(statement)
@@ -162,6 +162,14 @@ class Database:
             if thread is threading.current_thread() or not thread.is_alive():
                 connection.close()
         self._local = threading.local()
+
+
+def newer(path: Path, version: int, known: int) -> Unsupported:
+    """What is to be said of a file that a newer lamella has migrated."""
+    return Unsupported(
+        f"{path} was written by a newer lamella: its version is {version}, this one knows {known}",
+        "upgrade lamella to use this store",
+    )
 
 
 def statements(script: str) -> Iterator[str]:

@@ -19,12 +19,14 @@ from core.errors import Integrity
 from image.digest import Digest
 
 RACY_NANOSECONDS = 2 * 10**9
+OWNER = "files"
 _TABLE = """
 CREATE TABLE files (
     device INTEGER, inode INTEGER, size INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL,
     sha256 BLOB NOT NULL, PRIMARY KEY (device, inode)
 ) WITHOUT ROWID
 """
+MIGRATIONS = (_TABLE,)
 _SELECT = (
     "SELECT device, inode, size, mtime, ctime, sha256 FROM files"
     " WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
@@ -64,11 +66,11 @@ class FileDigests:
 
     def _open(self) -> Database:
         try:
-            return Database(self._path, "files", [_TABLE], sync=False)
+            return Database(self._path, OWNER, MIGRATIONS, sync=False)
         except Integrity:  # torn by a power cut
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            return Database(self._path, "files", [_TABLE], sync=False)
+            return Database(self._path, OWNER, MIGRATIONS, sync=False)
 
     def get_many(self, keys: Iterable[FileKey]) -> dict[FileKey, Digest]:
         """The digests of those files that are remembered just as they are now; one query for each device."""
