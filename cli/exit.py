@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FAILURE = 1
 ENGINE_FAILURE = 125  # `run` and `create`: lamella itself failed, not the command in the container
 INTERRUPTED = 130
+RECOVERY = "`How to recover by hand` in docs/store.md tells how to read what is left of it"
 
 
 class Exit(Exception):
@@ -74,8 +75,17 @@ def report(error: BaseException, failure: int = FAILURE) -> int:
     if isinstance(error, OSError) and not debugging():
         _say(_os_error(error))
         return failure
+    if _is_torn(error) and not debugging():
+        _say(f"a database of the store is damaged: {error}\n  {RECOVERY}")
+        return failure
     known = _report_click(error, failure) if "click" in sys.modules else None
     return _unexpected(error, failure) if known is None else known
+
+
+def _is_torn(error: BaseException) -> bool:
+    """Whether SQLite says that a file is not what it wrote; sqlite3 is not loaded to find out."""
+    sqlite3 = sys.modules.get("sqlite3")
+    return sqlite3 is not None and type(error) is sqlite3.DatabaseError
 
 
 def _interrupted() -> int:

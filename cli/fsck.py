@@ -45,7 +45,7 @@ def fsck(settings: Settings, quiet: bool, mend: bool, template: str | None) -> i
         write(render(template, _plain(report) | repairs) + "\n")
     else:
         write(_text(found, actions, report, quiet))
-    return 1 if report.damages else 0
+    return 1 if report.damages or not all(one.done for one in actions) else 0
 
 
 def _check(settings: Settings, silent: bool) -> tuple[Report, list[Action], Report]:

@@ -204,12 +204,23 @@ class _Repair:
     def _free(self) -> None:
         """What nobody needs, leases of this very process apart."""
         self._store.leases.close()
+        if self._knows_nothing():
+            what = "the catalog knows nothing, so nothing was removed: put its backup back, or `lamella image prune` takes it all"
+            self.actions.append(Action("leftovers", str(self._store.root), False, what))
+            return
         damaged = {one.diff_id for one in self._store.quarantine.all()}
         freed = collect(self._store, full=True)
         for diff_id in damaged & set(freed.layers):
             self._did("layer", diff_id, "removed it: nobody needs it any more")
         if freed.bytes:
             self._did("leftovers", human_size(freed.bytes), "removed: nobody needs them")
+
+    def _knows_nothing(self) -> bool:
+        """Whether the catalog is empty and the disk is not: it may be a new one in the place of one that was lost."""
+        known = any(True for _ in self._store.images.all()) or any(True for _ in self._store.layers.all())
+        return not known and bool(
+            os.listdir(self._store.root / "layers") or any(True for _ in self._store.blobs.walk())
+        )
 
     def _did(self, kind: str, name: str, what: str) -> None:
         self.actions.append(Action(kind, name, True, what))

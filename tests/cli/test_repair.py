@@ -221,3 +221,15 @@ def test_a_layer_that_became_whole_is_let_go(cli: Cli, make: Callable[..., Image
     assert cli("fsck").code == 1 and bottom(store, image).damaged == "the directory is missing"
     (store.root / "elsewhere").rename(place)
     assert cli("fsck").code == 0 and bottom(store, image).damaged is None
+
+
+def test_a_catalog_that_was_lost_costs_no_layer(
+    cli: Cli, make: Callable[..., Image], store: Store, tmp_path: Path
+) -> None:
+    image = make("app")
+    store.close()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{store.root}/catalog.db{suffix}").unlink(missing_ok=True)
+    said = cli("fsck", "--repair")
+    assert said.code == 1 and "NOT repaired leftovers" in said.out and "nothing was removed" in said.out
+    assert store.blobs.stat(image.id) and list((store.root / "layers").iterdir())
