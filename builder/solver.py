@@ -193,7 +193,7 @@ class Solver:
     def _solve(self, stage: Stage) -> tuple[Made, ...]:
         made = list(self.solve(stage.base) if isinstance(stage.base, Stage) else ())
         if isinstance(stage.base, BaseImage):
-            self._tools.store.quarantine.refuse_image(stage.base.image.id)
+            self._tools.store.layers.refuse_image(stage.base.image.id)
             self._tools.progress.task(stage.start_title).finish()
         cached = self._from_cache(stage)
         for step, hit in zip(stage.steps, cached, strict=False):

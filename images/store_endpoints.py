@@ -43,7 +43,7 @@ class StoreSource(ReadOnly):
         self._made: dict[Digest, bytes] = {}
 
     def resolve(self) -> tuple[Descriptor, bytes]:
-        self._store.quarantine.refuse_image(self._image.id)
+        self._store.layers.refuse_image(self._image.id)
         if self._target:
             return self._target, self.fetch(self._target)
         manifest = self._manifest()

@@ -14,7 +14,6 @@ from core.locks import FileLock, is_locked
 from runtime.container import Container
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
 from runtime.status import Status, note_exited, read_status
-from snapshot.missing import noted
 
 if TYPE_CHECKING:
     from runtime.request import Request
@@ -57,10 +56,13 @@ class Containers:
         id, lock = where or place(self.store.root)
         try:
             container, layers = self._hold(request, id, find, running)
-            with noted(self.store):
-                self.snapshotter.prepare(id, layers)
+            self.snapshotter.prepare(id, layers)
             self._write(container)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NotFound):
+                from snapshot.missing import note
+
+                note(self.store, error)
             self._forget(id)
             if where is None:
                 give_up(self.store.root, id, lock)
@@ -83,7 +85,7 @@ class Containers:
         """That it can be started on its layers. Raises Quarantined or LayerMissing, which is written down."""
         from snapshot.missing import refuse_missing
 
-        self.store.quarantine.refuse_hold("container", container.id)
+        self.store.layers.refuse_hold("container", container.id)
         refuse_missing(self.store, (path.name for path in self.layers(container)))
 
     def _name(self, wanted: str) -> str:

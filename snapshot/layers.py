@@ -13,7 +13,6 @@ from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from layer.pack import PACK_VERSION, Packed
 from layer.pipeline import Readable
-from snapshot.entering import enter
 from snapshot.protocol import Snapshotter
 from store.blobs import CHUNK_BYTES, FSCK_HINT, BlobDamaged, BlobNotFound
 from store.disk import disk_errors
@@ -52,6 +51,8 @@ class Layers:
     def adopt(self, directory: str, packed: Packed) -> Layer:
         """Give the sealed `directory` its row under its DiffID, held by this process's lease. Where there is a twin, that
         one is returned and the directory removed. Inside or outside a transaction. Raises LayerInUse."""
+        from snapshot.entering import enter
+
         winner, stays = enter(self._store, Layer(packed.diff_id, directory, packed.size, "packed", PACK_VERSION))
         if stays:
             self._unsettled().append(directory)
@@ -139,6 +140,8 @@ class Layers:
             entries, self._unpacked = self._unpacked, []
         if not entries:
             return
+        from snapshot.entering import enter
+
         kept: set[str] = set()
         try:
             with disk_errors(self._store.root):

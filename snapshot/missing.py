@@ -31,9 +31,15 @@ def noted(store: Store) -> Iterator[None]:
     try:
         yield
     except LayerMissing as error:
+        note(store, error)
+        raise
+
+
+def note(store: Store, error: NotFound) -> None:
+    """Write down which directory is missing, if that is what `error` says."""
+    if isinstance(error, LayerMissing):
         with contextlib.suppress(LamellaError):
             store.quarantine.add_directory(error.directory, WHY)
-        raise
 
 
 def refuse_missing(store: Store, directories: Iterable[str]) -> None:

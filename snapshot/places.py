@@ -16,7 +16,6 @@ from pathlib import Path
 from core.errors import Conflict, InvalidInput, NotFound
 from core.files import make_directories
 from core.removal import remove
-from snapshot.missing import LayerMissing
 from snapshot.mounting import MAX_LAYERS, TooManyLayers
 from store.temporary import Claim, Temporaries, lock_directory, short_name
 
@@ -57,6 +56,8 @@ class Places:
             raise TooManyLayers(len(parents))
         for name in parents:
             if not (self.layers / name).is_dir():
+                from snapshot.missing import LayerMissing
+
                 raise LayerMissing(name)
         from store.disk import disk_errors
 

@@ -46,6 +46,7 @@ class Quarantined(Integrity):
 
 _COLUMNS = "diff_id, directory, size, origin, pack_version, blob_type, blob_digest, blob_size, listing"
 _SELECTED = f"{_COLUMNS}, damaged"
+DAMAGED = "SELECT diff_id, damaged, damaged_since FROM layers WHERE damaged IS NOT NULL"
 
 
 class LayerTable:
@@ -74,6 +75,19 @@ class LayerTable:
                 raise NotFound(f"layer {diff_id} is not in the store", "pull or build the image again")
             refuse_damaged(found[diff_id])
         return [found[diff_id] for diff_id in wanted]
+
+    def refuse_image(self, id: Digest) -> None:
+        """Raises Quarantined where one of the image's layers is damaged."""
+        self._refuse("SELECT diff_id FROM image_layers WHERE image = ?", (id,))
+
+    def refuse_hold(self, kind: str, id: str) -> None:
+        """Raises Quarantined where one of the layers that the hold keeps is damaged."""
+        self._refuse("SELECT diff_id FROM hold_layers WHERE kind = ? AND id = ?", (kind, id))
+
+    def _refuse(self, of: str, values: tuple[str, ...]) -> None:
+        row = self._read(f"{DAMAGED} AND diff_id IN ({of}) LIMIT 1", values).fetchone()
+        if row:
+            raise Quarantined(DiffID(row[0]), row[1])
 
     def sizes(self, diff_ids: Iterable[DiffID]) -> dict[DiffID, int]:
         """The bytes of the tars of those of `diff_ids` that are here, by one query."""

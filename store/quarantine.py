@@ -14,9 +14,7 @@ from core.database import Database
 from core.errors import Conflict
 from core.value import Value
 from image.digest import DiffID, Digest
-from store.layers import Layer, Quarantined
-
-_DAMAGED = "SELECT diff_id, damaged, damaged_since FROM layers WHERE damaged IS NOT NULL"
+from store.layers import DAMAGED, Layer
 
 
 class LayerInUse(Conflict):
@@ -76,21 +74,8 @@ class Quarantine:
 
     def all(self) -> Iterator[Damaged]:
         """Every layer in quarantine, by DiffID."""
-        for row in self._database.read().execute(f"{_DAMAGED} ORDER BY diff_id"):
+        for row in self._database.read().execute(f"{DAMAGED} ORDER BY diff_id"):
             yield Damaged(DiffID(row[0]), row[1], row[2])
-
-    def refuse_image(self, id: Digest) -> None:
-        """Raises Quarantined where one of the image's layers is damaged."""
-        self._refuse("SELECT diff_id FROM image_layers WHERE image = ?", (id,))
-
-    def refuse_hold(self, kind: str, id: str) -> None:
-        """Raises Quarantined where one of the layers that the hold keeps is damaged."""
-        self._refuse("SELECT diff_id FROM hold_layers WHERE kind = ? AND id = ?", (kind, id))
-
-    def _refuse(self, of: str, values: tuple[str, ...]) -> None:
-        row = self._database.read().execute(f"{_DAMAGED} AND diff_id IN ({of}) LIMIT 1", values).fetchone()
-        if row:
-            raise Quarantined(DiffID(row[0]), row[1])
 
     def refuse_running(self, diff_id: DiffID) -> None:
         """Raises LayerInUse where a container runs on the layer, or an image is mounted with it."""
