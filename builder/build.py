@@ -79,7 +79,7 @@ def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     solver = Solver(request, tools, journal, instant, name)
     try:
-        made = solver.solve(target)
+        made = solver.solve_all(target)
         if request.squash and len(made) > 1:
             from builder.squash import squashed
 

@@ -12,6 +12,7 @@ from builder.ops.add import AddOp, Part, is_remote
 from builder.ops.copy import CopyOp, Inline
 from builder.ops.run import RunOp
 from builder.ops.workdir import WorkdirOp
+from builder.run_flags import executable, is_privileged, missing_devices, plan_mounts
 from builder.scope import Scope
 from builder.stages import Op, Origin, Stage
 from builder.state import StageState
@@ -54,18 +55,16 @@ class Interpreter:
         return instruction.expanded(self.scope.expander(state.variables))
 
     def _run(self, state: StageState, one: Run) -> Result:
-        _refuse(one, bool(one.mounts), "RUN --mount")
-        _refuse(one, bool(one.devices), "RUN --device")
-        _refuse(one, one.security != "sandbox", f"RUN --security={one.security}")
-        script = one.script
-        _refuse(one, script is not None and script.body.startswith("#!"), "a heredoc that names its interpreter")
-        argv = (*state.shell, one.shell_text) if one.command.shell else one.command.words
+        script = executable(one)
+        argv = (*state.shell, script.path if script else one.shell_text) if one.command.shell else one.command.words
         if not argv:
             raise one.error("RUN needs a command")
-        network = self.scope.request.network if one.network == "default" else one.network
+        request = self.scope.request
+        network = request.network if one.network == "default" else one.network
         op = RunOp(
             argv, (*state.config.env, *state.run_args), tuple(f"{k}={v}" for k, v in self.scope.proxies.items()),
-            state.working_dir, state.config.user, "none" if network == "none" else "host", self.scope.request.add_hosts,
+            state.working_dir, state.config.user, "none" if network == "none" else "host", request.add_hosts,
+            plan_mounts(one, state, self._find_origin), script, is_privileged(one, request.allow), request.shm_size, request.limits, missing_devices(one),
         )  # fmt: skip
         said = " ".join(argv)
         return state.noted(f"RUN {state.counted_args}{said} # buildkit", layer=True), op, one.text

@@ -57,6 +57,7 @@ class Journal:
         self._todo: deque[tuple[Made, Mapping[int, Original]]] = deque()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._beginning = threading.Lock()
         self._failure: BaseException | None = None
         self._closing = False
         self._synced = 0
@@ -78,8 +79,8 @@ class Journal:
     def begin(self, prelude: Callable[[], object] = lambda: None) -> None:
         """Start the thread, if it does not run yet, and one beside it that does `prelude`, whose LamellaErrors and OSErrors
         are dropped."""
-        if not self._threads:
-            for work in (self._work, lambda: _quietly(prelude)):
+        with self._beginning:
+            for work in () if self._threads else (self._work, lambda: _quietly(prelude)):
                 thread = threading.Thread(target=work, name="layers", daemon=True)
                 thread.start()
                 self._threads.append(thread)

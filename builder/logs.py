@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +43,7 @@ class Logs:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._count = 0
+        self._guard = threading.Lock()
 
     def open(self, title: str) -> Log:
         """The log of the step with this title."""
@@ -49,12 +51,13 @@ class Logs:
 
     def create(self, title: str) -> IO[bytes]:
         """A new file, numbered in the order of the steps."""
-        if not self._count:
-            self._make_room()
-            self._directory.mkdir(mode=0o700)
-        self._count += 1
-        words = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")[:40]
-        return (self._directory / f"{self._count:03d}-{words}.log").open("wb", buffering=0)
+        with self._guard:
+            if not self._count:
+                self._make_room()
+                self._directory.mkdir(mode=0o700)
+            self._count += 1
+            words = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")[:40]
+            return (self._directory / f"{self._count:03d}-{words}.log").open("wb", buffering=0)
 
     def _make_room(self) -> None:
         from core.removal import remove

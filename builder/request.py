@@ -14,7 +14,9 @@ from store.images import Image
 
 if TYPE_CHECKING:
     from builder.sources.named import Contexts, LayoutContext
+    from runtime.step import Limit
 
+INSECURE = "security.insecure"
 Network = Literal["default", "none", "host"]
 
 # Known to every RUN without an ARG, and never in a cache key or a history (reference: Dockerfile, "Predefined ARGs").
@@ -23,6 +25,13 @@ PROXY_ARGS = frozenset(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
     for spelled in (name, name.lower())
 )
+
+
+class Agent(Value):
+    """What answers `--mount=type=ssh`: the socket of an ssh agent, or private keys (paths) that one is started with."""
+
+    socket: str = ""
+    keys: tuple[str, ...] = ()
 
 
 class ImageSource(Protocol):
@@ -43,7 +52,9 @@ class BuildRequest(Value):
     if it is a file; `context` is a directory; `args` are the build args that have a value.
 
     `sent`: the context came whole, from a server or as an archive, and no .dockerignore counts. `contexts`: further
-    contexts by name (builder.sources.named).
+    contexts by name (builder.sources.named). `secrets` and `agents` are for the mounts that ask for their ID; `allow` are
+    entitlements, `shm_size` (bytes) and `limits` those of RUN steps; `jobs` is how many steps of independent stages run at
+    a time, 0 for as many as there are processors.
     """
 
     dockerfile: bytes
@@ -64,6 +75,12 @@ class BuildRequest(Value):
     squash: bool = False
     sent: bool = False
     contexts: Contexts = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    allow: frozenset[str] = frozenset()
+    shm_size: int = 64 << 20
+    limits: tuple[Limit, ...] = ()
+    jobs: int = 0
 
 
 class BuildResult(Value):

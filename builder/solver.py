@@ -1,20 +1,22 @@
 """Builds planned stages: takes from the cache what is there, runs the rest, and stacks the layers.
 
 A memoised walk from the target down; one process, one build. A stage that is only copied from is built when a COPY that
-misses the cache asks for it, and not before.
+misses the cache asks for it, or will for certain: then it is built beside what else there is to do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.beside import Beside, Once
 from builder.cache import APART, image_key, linked_key, step_key, tree_key
 from builder.context import Context, ignore_rules
 from builder.dockerfile.ignore import Ignore
@@ -23,9 +25,12 @@ from builder.journal import Journal, Made
 from builder.logs import Logs
 from builder.request import BuildRequest
 from builder.stages import BaseImage, Directory, Origin, Output, Stage, Step
+from builder.supplies import Supplies
 from core.errors import LamellaError, Unsupported
 from core.progress import Progress
+from core.removal import remove
 from core.value import Value
+from store.caches import Caches
 from store.records import Record
 
 if TYPE_CHECKING:
@@ -100,12 +105,15 @@ class Solver:
         self._logs = Logs(tools.store.root / "builds" / name)
         self._name = name
         self._contexts = threading.local()
-        self._solved: dict[Stage, tuple[Made, ...]] = {}
-        self._keys: dict[tuple[Stage, int], str] = {}
-        self._guards: dict[tuple[Stage, int], threading.Lock] = {}
         self._remote: Remote | None = None
         self._opening = threading.Lock()
+        self._once = Once()
+        self._beside = Beside(request.jobs or os.cpu_count() or 1)
         self.used: list[str] = []
+        self.supplies = Supplies(
+            Caches(tools.store.root), self._scratch, self._beside.pause, request.secrets, request.agents,
+            request.args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
+        )  # fmt: skip
 
     @property
     def context(self) -> Context:
@@ -143,9 +151,14 @@ class Solver:
         if self._remote:
             self._remote.close()
 
-    @cached_property
-    def _runner(self) -> StepRunner:
-        return self._tools.runner()
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        fd, path = self._tools.store.temporaries.directory()
+        try:
+            yield path
+        finally:
+            remove(path)
+            os.close(fd)
 
     # --- keys
 
@@ -160,12 +173,7 @@ class Solver:
 
     def key(self, stage: Stage, count: int) -> str:
         """The key of `stage` after its first `count` steps."""
-        known = self._keys.get((stage, count))
-        if known is None:
-            with self._guards.setdefault((stage, count), threading.Lock()):  # what two threads want, one finds
-                known = self._keys.get((stage, count)) or self._find_key(stage, count)
-                self._keys[stage, count] = known
-        return known
+        return self._once.get((stage, count), lambda: self._find_key(stage, count))
 
     def _find_key(self, stage: Stage, count: int) -> str:
         if count:
@@ -179,18 +187,41 @@ class Solver:
         """The key of the layer that step `count` makes: what is below does not matter to one that stands apart."""
         step = stage.steps[count - 1]
         before = APART if step.apart else self.key(stage, count - 1)
-        return step_key(before, step.op.facts(), step.op.inputs(self))
+        return step_key(before, step.op.facts(), self._inputs(stage, count - 1))
+
+    def _inputs(self, stage: Stage, number: int) -> str:
+        return self._once.get(("inputs", stage, number), lambda: stage.steps[number].op.inputs(self))
 
     # --- stages
 
+    def solve_all(self, target: Stage) -> tuple[Made, ...]:
+        """`solve` for the whole build; when this returns or raises, no thread of it is left. Raises what went wrong first."""
+        try:
+            return self.solve(target)
+        except BaseException as error:
+            first = self._beside.fail(error)
+            if first is error:
+                raise
+            raise first from first.__cause__
+        finally:
+            self._beside.close()
+
     def solve(self, stage: Stage) -> tuple[Made, ...]:
         """The layers of `stage`, those of the stages below it included, its base image's not; each once in the cache or
-        built. Raises StepFailed, and what the store and the disk raise."""
-        if stage not in self._solved:
-            self._solved[stage] = self._solve(stage)
-        return self._solved[stage]
+        built. Raises StepFailed, and what the store and the disk raise; Stopped where another thread has failed."""
+
+        def find() -> tuple[Made, ...]:
+            try:
+                self._beside.check()
+                return self._solve(stage)
+            except BaseException as error:
+                self._beside.fail(error)
+                raise
+
+        return self._once.get(stage, find)
 
     def _solve(self, stage: Stage) -> tuple[Made, ...]:
+        self._look_ahead(stage)
         made = list(self.solve(stage.base) if isinstance(stage.base, Stage) else ())
         if isinstance(stage.base, BaseImage):
             self._tools.store.layers.refuse_image(stage.base.image.id)
@@ -201,9 +232,51 @@ class Solver:
             made.append(hit)
         if len(cached) < len(stage.steps):
             self._journal.begin(lambda: self._foresee(stage))
+            self._begin_origins(stage, len(cached))
         for number in range(len(cached), len(stage.steps)):
             made.append(self._build(stage, number, made))
         return tuple(made)
+
+    def _look_ahead(self, stage: Stage) -> None:
+        """Begin now what the keys of the stage's steps will have to know of other stages; what is wanted first is left to
+        this thread."""
+        busy = isinstance(stage.base, Stage)
+        if self._is_fresh(stage):
+            self._begin_origins(stage, 0, busy=busy)
+            return
+        for number, step in enumerate(stage.steps):
+            origins = _stages_of(step)
+            begun = origins if busy or number else origins[1:]
+            if len(origins) == 1 and begun:
+                self._start(partial(self._know, stage, number, step))
+                continue
+            for origin in begun:
+                self._start(partial(self._solve_new, origin))
+
+    def _begin_origins(self, stage: Stage, first: int, *, busy: bool = False) -> None:
+        """Begin the stages that what is left to build copies from, but (unless `busy`) for one that is wanted at once."""
+        steps = stage.steps[first:]
+        left = [
+            step for step in steps if not step.apart or self._is_fresh(stage)
+        ]  # one that stands apart may yet be a hit
+        wanted = dict.fromkeys(origin for step in left for origin in _stages_of(step))
+        at_once = not busy and left[:1] == list(steps[:1]) and any(_stages_of(step) for step in left[:1])
+        for origin in [*wanted][int(at_once) :]:
+            if origin not in self._once:
+                self._start(partial(self.solve, origin))
+
+    def _start(self, work: Callable[[], object]) -> None:
+        if not self._beside.alone:
+            self._beside.start(work)
+
+    def _know(self, stage: Stage, number: int, step: Step) -> None:
+        with self._pointing_at(step):
+            self._inputs(stage, number)
+
+    def _solve_new(self, stage: Stage) -> None:
+        """Solve a stage unless the cache has it, for then most likely nobody will need its files."""
+        if self._is_fresh(stage) or self._tools.store.records.get(self.key(stage, len(stage.steps))) is None:
+            self.solve(stage)
 
     def _from_cache(self, stage: Stage) -> list[Made]:
         """The layers of the leading steps that have a record."""
@@ -264,9 +337,13 @@ class Solver:
         if hit:
             self._tools.progress.task(step.title).finish("CACHED")
             return hit
-        for origin in step.op.origins():
-            if isinstance(origin, Stage):
-                self.solve(origin)
+        for origin in _stages_of(step):
+            self.solve(origin)
+        with self._beside.turn():
+            return self._run(stage, number, below)
+
+    def _run(self, stage: Stage, number: int, below: Sequence[Made]) -> Made:
+        step = stage.steps[number]
         task = self._tools.progress.task(step.title)
         log = self._logs.open(step.title)
 
@@ -375,4 +452,10 @@ class Solver:
 
     def sandbox(self, root: Path, step: Sandboxed, output: Output) -> int:
         """See Workspace."""
-        return self._runner.run(root, step, output)
+        runner = self._once.get("runner", self._tools.runner)
+        return runner.run(root, step, output, self._beside.stop)
+
+
+def _stages_of(step: Step) -> list[Stage]:
+    """The stages whose files the step takes."""
+    return [origin for origin in step.op.origins() if isinstance(origin, Stage)]

@@ -16,6 +16,7 @@ from image.config import ImageConfig
 if TYPE_CHECKING:
     from builder.context import Context
     from builder.sources.remote import Remote
+    from builder.supplies import Supplies
     from layer.cloned import Original
     from runtime.step import Step as Sandboxed
     from store.images import Image
@@ -58,6 +59,10 @@ class Workspace(Protocol):
     @property
     def instant(self) -> int:
         """The time (ns since the epoch) that files get which the build itself makes."""
+
+    @property
+    def supplies(self) -> Supplies:
+        """What the mounts of RUN steps are made of."""
 
     def tree(self, origin: Origin) -> AbstractContextManager[Path]:
         """The root file system of a stage's result or an image, or a named directory, for reading. A stage is built first

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _IGNORED_FLAGS = ("--rm", "--force-rm", "--compress", "--load")
 _IGNORED_OPTIONS = (
     "--isolation", "--security-opt", "-m", "--memory", "--memory-swap", "-c", "--cpu-shares", "--cpu-period",
-    "--cpu-quota", "--cpuset-cpus", "--cpuset-mems", "--cgroup-parent", "--shm-size", "--ulimit",
+    "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpuset-cpus", "--cpuset-mems", "--cgroup-parent",
 )  # fmt: skip
 
 

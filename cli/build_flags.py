@@ -25,5 +25,11 @@ BUILD: tuple[Flag, ...] = (
     (("--platform",), {"default": "", "envvar": "DOCKER_DEFAULT_PLATFORM", "metavar": "OS/ARCH", "help": "Must be this machine's."}),
     (("--network",), {"default": "default", "choices": ("default", "none", "host"), "help": "What RUN steps see of the network."}),
     (("--build-context", "contexts"), {"multiple": True, "metavar": "NAME=VALUE", "help": "A directory, docker-image://, oci-layout://, git or http(s) address that stands for a stage, image or --from of that name."}),
-    (("--add-host", "add_hosts"), {"multiple": True, "metavar": "HOST:IP", "help": "Add a line to /etc/hosts of RUN steps."}),
+    (("--add-host", "add_hosts"), {"multiple": True, "metavar": "HOST:IP", "help": "Add a line to /etc/hosts of RUN steps; host-gateway is this machine."}),
+    (("--secret", "secrets"), {"multiple": True, "metavar": "id=NAME,src=FILE", "help": "Give RUN --mount=type=secret a file, or env=VARIABLE."}),
+    (("--ssh", "agents"), {"multiple": True, "metavar": "default|ID[=SOCKET|KEY]", "help": "Give RUN --mount=type=ssh an agent, or private keys."}),
+    (("--allow",), {"multiple": True, "metavar": "RIGHT", "help": "Let steps do more, such as security.insecure."}),
+    (("--shm-size",), {"metavar": "SIZE", "help": "Size of /dev/shm in RUN steps.  [default: 64m]"}),
+    (("--ulimit", "limits"), {"multiple": True, "metavar": "NAME=SOFT[:HARD]", "help": "Limit what RUN steps may use (repeatable)."}),
+    (("--jobs",), {"metavar": "N", "help": "Run so many steps of independent stages at a time [one a processor]."}),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cli.build_call import Call
     from cli.settings import Settings
 
+HOST_GATEWAY = "host-gateway"  # what runtime.hosts knows as this machine
 MAX_DOCKERFILE = 4 << 20
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "ftp://")
 
@@ -58,6 +59,7 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
         "network": options["network"],
         "add_hosts": tuple(map(_host, options["add_hosts"])),
         "contexts": _contexts(options["contexts"]),
+        **_grants(options, settings.environ),
     }
     return Input(
         path, file, values, options["quiet"], options["progress"], options["iidfile"], options["metadata_file"],
@@ -77,6 +79,23 @@ def _push(options: Mapping[str, Any]) -> bool:
     if options["push"] and not options["tags"]:
         raise InvalidInput("--push needs a name to push to", "give one with -t REGISTRY/NAME")
     return bool(options["push"])
+
+
+def _grants(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What is hardly ever given, and read only then."""
+    given = {
+        name: options[name] for name in ("secrets", "agents", "allow", "shm_size", "limits", "jobs") if options[name]
+    }
+    if not given:
+        return {}
+    from cli import build_grants as grants
+    from cli.container_flags import shm_size
+
+    readers: dict[str, Callable[[Any], Any]] = {
+        "secrets": lambda texts: grants.secrets(texts, environ), "agents": lambda texts: grants.agents(texts, environ),
+        "allow": grants.rights, "shm_size": shm_size, "limits": grants.limits, "jobs": grants.jobs,
+    }  # fmt: skip
+    return {name: readers[name](value) for name, value in given.items()}
 
 
 def _tag(text: str) -> Reference:
@@ -136,7 +155,8 @@ def _host(text: str) -> str:
     try:
         if not name or not separator:
             raise ValueError
-        ipaddress.ip_address(address)
+        if address != HOST_GATEWAY:
+            ipaddress.ip_address(address)
     except ValueError:
         raise InvalidInput(f"invalid --add-host: {text!r}", "write it as name:address") from None
     return f"{name}:{address}"

@@ -20,10 +20,11 @@ TABLE = {
     "du": ("cli.builder:du", "Show what the build cache keeps"),
     "prune": ("cli.builder:prune", "Remove build cache"),
 }
-FILTERS = frozenset({"until", "unused-for"})
+FILTERS = frozenset({"until", "unused-for", "type"})
 HEADINGS = {
     "ID": "ID", "Reclaimable": "RECLAIMABLE", "Shared": "SHARED", "InUse": "IN USE", "Size": "SIZE",
-    "CreatedSince": "CREATED", "LastUsedSince": "LAST ACCESSED", "UsageCount": "USAGE",
+    "CreatedSince": "CREATED", "LastUsedSince": "LAST ACCESSED", "UsageCount": "USAGE", "CacheType": "CACHE TYPE",
+    "Description": "DESCRIPTION",
 }  # fmt: skip
 SHOWN = ("ID", "Reclaimable", "Size", "LastUsedSince")
 _WARNINGS = {False: "This will remove all dangling build cache.", True: "This will remove all build cache."}
@@ -43,7 +44,11 @@ def builder() -> None:
 @click.command(short_help="Remove build cache")
 @click.option("-a", "--all", "everything", is_flag=True, help="All of it, not only what no image and container uses.")
 @click.option(
-    "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=TIME: only what was not used since then."
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="until=TIME: only what was not used since then; type=regular|exec.cachemount.",
 )
 @click.option(
     "--keep-storage", "--reserved-space", "keep", metavar="SIZE", help="Keep what was used last, up to this size."
@@ -54,7 +59,8 @@ def builder() -> None:
 def prune(
     settings: Settings, everything: bool, filters: tuple[str, ...], keep: str | None, force: bool, dry_run: bool
 ) -> None:
-    """Remove build cache that no image and no container uses, and free its layers. The next build does that work again.
+    """Remove build cache that no image and no container uses, with the directories of cache mounts, and free the space. The
+    next build does that work again.
 
     \b
     Examples:
@@ -66,6 +72,7 @@ def prune(
     from cli.wiring import open_store
     from core.units import parse_size
     from images.filters import Filters
+    from store.cache import KINDS
     from store.cache import prune as prune_cache
 
     wanted = Filters.parse([text.replace("unused-for=", "until=", 1) for text in filters], FILTERS)
@@ -73,7 +80,10 @@ def prune(
     if not force and not dry_run and not confirmed(_WARNINGS[everything]):
         return
     with open_store(settings, making_room=True) as store:
-        _say(prune_cache(store, everything=everything, before=before, keep=bytes_, dry_run=dry_run), dry_run)
+        kinds = wanted.get("type") or KINDS
+        _say(
+            prune_cache(store, everything=everything, before=before, keep=bytes_, kinds=kinds, dry_run=dry_run), dry_run
+        )
 
 
 def say_cache(entries: Sequence[Entry], title: str | None = None) -> None:
@@ -94,13 +104,13 @@ def _say(pruned: Pruned, dry_run: bool) -> None:
 @click.option("--no-trunc", is_flag=True, help="Show full IDs.")
 @click.pass_obj
 def du(settings: Settings, template: str | None, no_trunc: bool) -> None:
-    """Show the layers that the build cache keeps, what was used last first. What is shared with an image or a container is
-    not reclaimable.
+    """Show the layers and the directories of cache mounts that the build cache keeps, what was used last first. What is
+    shared with an image or a container is not reclaimable.
 
     \b
     Examples:
       lamella builder du
-      lamella builder du --format '{{.ID}} {{.Size}} {{.LastUsedSince}}'
+      lamella builder du --format '{{.ID}} {{.Size}} {{.CacheType}} {{.Description}}'
     """
     from cli.output import print_rows
     from cli.wiring import open_store
@@ -108,7 +118,7 @@ def du(settings: Settings, template: str | None, no_trunc: bool) -> None:
     from store.cache import entries, kept
 
     with open_store(settings) as store:
-        found, alone = [entry for entry in entries(store) if entry.diff_id], kept(store)
+        found, alone = [entry for entry in entries(store) if entry.diff_id or entry.mount], kept(store)
     print_rows([_row(entry, no_trunc) for entry in reversed(found)], HEADINGS, SHOWN, template)
     if not template:
         shared = sum({entry.diff_id: entry.size for entry in found if entry.shared}.values())
@@ -127,6 +137,7 @@ def _row(entry: Entry, full: bool) -> dict[str, Any]:
         "Reclaimable": str(not entry.shared and not entry.in_use).lower(), "Shared": str(entry.shared).lower(),
         "InUse": str(entry.in_use).lower(), "CreatedSince": since(entry.created),
         "LastUsedSince": since(entry.last_used), "UsageCount": str(entry.uses),
+        "CacheType": entry.kind, "Description": f"cached mount {entry.mount}" if entry.mount else "",
     }  # fmt: skip
 
 

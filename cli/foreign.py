@@ -34,11 +34,11 @@ _RUN_REFUSED = (
     "--cgroupns private", "--platform",
 )  # fmt: skip
 _BUILD_IGNORED = (
-    "--cache-from", "--builder", "--allow", "--disable-content-trust?", "--layers?", "--jobs", "--debug?", "-D?",
+    "--cache-from", "--builder", "--disable-content-trust?", "--layers?", "--debug?", "-D?",
 )  # fmt: skip
 _BUILD_DISCARDED = ("--provenance false 0", "--sbom false 0", "--attest", "--cache-to", "--policy")
 _BUILD_REFUSED = (
-    "--output -o type=docker type=image", "--secret", "--ssh",
+    "--output -o type=docker type=image",
 )  # fmt: skip
 _TRANSFER = ("--disable-content-trust?",)
 _KEYS = ("--detach-keys", "--checkpoint", "--checkpoint-dir")

@@ -115,9 +115,10 @@ def _cache(store: Store, used: Usage) -> Iterator[dict[str, Any]]:
     from store.cache import entries
 
     for entry in reversed(entries(store)):
-        if entry.diff_id:
+        if entry.diff_id or entry.mount:
+            size = used.layers.get(entry.diff_id, 0) if entry.diff_id else entry.size
             yield {
-                "ID": entry.key[:12], "CacheType": "regular", "Size": _size(used.layers.get(entry.diff_id, 0)),
+                "ID": entry.key[:12], "CacheType": entry.kind, "Size": _size(size),
                 "CreatedSince": _since(entry.created), "LastUsedSince": _since(entry.last_used),
                 "UsageCount": str(entry.uses), "Shared": str(entry.shared).lower(),
             }  # fmt: skip

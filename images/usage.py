@@ -57,6 +57,7 @@ class _Survey:
         self.space = Space(os.lstat(root).st_dev)
         self.images, self.containers, self.cache, self.blobs = _Tally(), _Tally(), _Tally(), _Tally()
         self.logs, self.temporary, self.registry, self.catalog = _Tally(), _Tally(), _Tally(), _Tally()
+        self.mounts = [0, 0]  # directories of cache mounts, those in use
         self.by_layer: dict[str, int] = {}
         self.by_container: dict[str, int] = {}
 
@@ -115,6 +116,13 @@ class _Survey:
         size = self.containers.add(self.space.of(entry.path) - but, reclaimable=not running)
         self.by_container[entry.name] = self.by_container.get(entry.name, 0) + size
 
+    def caches(self, top: Path) -> None:
+        for entry in _entries(top):
+            locked = _busy(Path(entry.path) / "lock")
+            self.mounts[0] += 1
+            self.mounts[1] += locked
+            self.cache.add(self.space.of(entry.path), active=locked, reclaimable=not locked)
+
     def builds(self, top: Path) -> None:
         for entry in _entries(top):
             self.logs.add(self.space.of(entry.path))
@@ -134,7 +142,7 @@ def usage(root: Path, claims: Claims) -> Usage:
     rooms = {
         "layers": survey.layers, "blobs": survey.all_blobs, "containers": survey.all_containers,
         "snapshots": survey.snapshots, "builds": survey.builds, "tmp": survey.temporaries, "locks": survey.temporaries,
-        "registry": survey.served,
+        "registry": survey.served, "caches": survey.caches,
     }  # fmt: skip
     survey.structure(root)
     for entry in _entries(root):
@@ -148,7 +156,7 @@ def usage(root: Path, claims: Claims) -> Usage:
         survey.images.part("Images", claims.images),
         survey.containers.part("Containers", (len(claims.containers), running)),
         Part("Local Volumes", 0, 0, 0, 0),
-        survey.cache.part("Build Cache", claims.records),
+        survey.cache.part("Build Cache", (claims.records[0] + survey.mounts[0], claims.records[1] + survey.mounts[1])),
         survey.blobs.part("Blobs"),
         survey.logs.part("Logs"),
         survey.temporary.part("Temporary"),

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from core.paths import clean, resolve_in
 from runtime.hosts import hosts, resolv_conf
 from runtime.mounts import Mount
+from runtime.spec import Process
 from runtime.stubs import KERNEL
 
 if TYPE_CHECKING:
-    from runtime.step import Step
+    from runtime.step import Given, Step
+    from runtime.user import User
 
 
 class Place:
@@ -65,16 +67,38 @@ def open_nothing() -> int:
 
 
 def generated(bundle: Path, step: Step) -> list[Mount]:
-    """The step's own /etc/hosts and /etc/resolv.conf, written into `bundle`."""
+    """The step's own /etc/hosts and /etc/resolv.conf, and the files that it is given, written into `bundle`."""
     (bundle / "hosts").write_bytes(hosts(step.hostname, step.network, step.add_hosts))
     (bundle / "resolv.conf").write_bytes(resolv_conf(step.network))
-    return [Mount(str(bundle / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
+    own = [Mount(str(bundle / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
+    return own + [_given(bundle / f"given-{number}", file) for number, file in enumerate(step.files)]
+
+
+def _given(path: Path, file: Given) -> Mount:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as out:
+        out.write(file.content)
+        os.fchown(fd, file.uid, file.gid)
+        os.fchmod(fd, file.mode)
+    return Mount(str(path), file.target, read_only=True)
+
+
+def step_process(step: Step, user: User) -> Process:
+    """What a step runs."""
+    from runtime.capabilities import ALL, DEFAULT
+
+    held = ALL if step.privileged else DEFAULT
+    limits = tuple(limit.to_spec() for limit in step.limits)
+    return Process(step.args, step.env, clean(step.cwd), user, held, limits=limits)
 
 
 def points(mounts: Sequence[Mount]) -> tuple[list[str], list[str]]:
-    """The directories and the files that must exist in a root for `mounts` and the standard ones."""
+    """The directories and the files that must exist in a root for `mounts` and the standard ones. What belongs into a
+    mount, such as /dev, is made there by the runtime."""
     directories, files = list(KERNEL), list[str]()
     for mount in mounts:
+        if mount.target.startswith(tuple(f"{path}/" for path in KERNEL)):
+            continue
         is_directory = mount.kind == "tmpfs" or os.path.isdir(mount.source)
         (directories if is_directory else files).append(mount.target)
     return directories, files

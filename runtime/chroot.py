@@ -6,14 +6,12 @@ import os
 import signal
 from pathlib import Path
 
-from core.paths import clean
-from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters
-from runtime.capabilities import ALL, DEFAULT
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_process
 from runtime.jail import Jail, start
 from runtime.mounts import make_devices
-from runtime.spec import Bundle, Process
+from runtime.spec import Bundle
 from runtime.step import Step, step_name
-from runtime.streams import Output, hear
+from runtime.streams import Output, Stop, hear
 from runtime.stubs import Stubs
 from runtime.user import lookup
 
@@ -24,23 +22,23 @@ class ChrootSteps:
     def __init__(self, state: Path) -> None:
         self._place = Place(state / "steps")
 
-    def run(self, rootfs: Path, step: Step, output: Output) -> int:
+    def run(self, rootfs: Path, step: Step, output: Output, stop: Stop | None = None) -> int:
         root = os.path.realpath(rootfs)
         with self._place.bundle(step_name()) as bundle:
             user = lookup(root, step.user)
             make_cwd(root, step.cwd)
             mounts = [*generated(bundle, step), *step.mounts]
-            process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
             make_devices(f"{bundle}/dev", privileged=step.privileged)
             spec = Bundle(
-                process, root, step.hostname, mounts, step.network, privileged=step.privileged, devices=f"{bundle}/dev",
+                step_process(step, user), root, step.hostname, mounts, step.network, privileged=step.privileged,
+                shm_size=step.shm_size, devices=f"{bundle}/dev",
                 filters=step_filters("chroot", step, self._place.path.parent),
             ).to_spec()  # fmt: skip
             with Stubs(root).made(*points(mounts)):
-                return _heard(spec, open_nothing(), output)
+                return _heard(spec, open_nothing(), output, stop)
 
 
-def _heard(spec: dict[str, object], nothing: int, output: Output) -> int:
+def _heard(spec: dict[str, object], nothing: int, output: Output, stop: Stop | None) -> int:
     keepers: list[int] = []
 
     def begin(out: int, err: int) -> int:
@@ -48,6 +46,6 @@ def _heard(spec: dict[str, object], nothing: int, output: Output) -> int:
         return keepers[0]
 
     try:
-        return hear(begin, output, lambda: os.kill(keepers[0], signal.SIGKILL))
+        return hear(begin, output, lambda: os.kill(keepers[0], signal.SIGKILL), stop)
     finally:
         os.close(nothing)

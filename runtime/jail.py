@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from runtime.keeper import ENGINE_FAILED
 from runtime.seccomp import ANNOTATION
 
 _FLAGS = {"nosuid": 2, "nodev": 4, "noexec": 8, "ro": 1, "strictatime": 1 << 24}
-_WORDS = {"bind", "rbind", "private", "rprivate", "rw", "remount"}
+_WORDS = {"bind", "rbind", "private", "rprivate", "rw", "remount", "exec", "suid", "dev"}
 
 
 class Jail(Value):
@@ -195,6 +196,8 @@ def _execute(process: dict[str, Any], syscalls: Any, program: str | None) -> int
                 syscalls.drop_capability(number)
     if program:
         load(binascii.a2b_base64(program))
+    for limit in process.get("rlimits", ()):
+        _set_limit(limit)
     user = process["user"]
     os.chdir(process["cwd"])
     os.umask(0o022)
@@ -205,6 +208,11 @@ def _execute(process: dict[str, Any], syscalls: Any, program: str | None) -> int
     _restore_signals()
     os.closerange(3, 1 << 16)
     return _exec(process["args"], env)
+
+
+def _set_limit(limit: dict[str, Any]) -> None:
+    soft, hard = (value if value < 1 << 63 else resource.RLIM_INFINITY for value in (limit["soft"], limit["hard"]))
+    resource.setrlimit(getattr(resource, limit["type"]), (soft, hard))
 
 
 def _restore_signals() -> None:

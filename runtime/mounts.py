@@ -67,15 +67,12 @@ def make_devices(devices: str, *, privileged: bool = False) -> None:
     """Make the directory `devices`, with nodes of the container's own: its owner and its root may change their modes and
     owners, as some runtimes do too, and the host's must not follow."""
     os.mkdir(devices, 0o755)
-    umask = os.umask(0)
-    try:
-        for name in _host_devices() if privileged else DEVICES:
-            status = os.stat(f"/dev/{name}")
-            os.mknod(f"{devices}/{name}", status.st_mode, status.st_rdev)
-            if status.st_gid:
-                os.chown(f"{devices}/{name}", status.st_uid, status.st_gid)
-    finally:
-        os.umask(umask)
+    for name in _host_devices() if privileged else DEVICES:
+        status = os.stat(f"/dev/{name}")
+        os.mknod(f"{devices}/{name}", status.st_mode, status.st_rdev)
+        if status.st_gid:
+            os.chown(f"{devices}/{name}", status.st_uid, status.st_gid)
+        os.chmod(f"{devices}/{name}", status.st_mode & 0o7777)  # another thread must not meet a changed umask
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:

@@ -6,14 +6,12 @@ import json
 import os
 from pathlib import Path
 
-from core.paths import clean
-from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters
-from runtime.capabilities import ALL, DEFAULT
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_process
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.mounts import Mount, make_devices
-from runtime.spec import Bundle, Process
+from runtime.spec import Bundle
 from runtime.step import Step, step_name
-from runtime.streams import Output, hear, spawn, wait
+from runtime.streams import Output, Stop, hear, spawn, wait
 from runtime.stubs import Stubs
 from runtime.user import User, lookup
 
@@ -25,7 +23,7 @@ class OciSteps:
         self._engine = engine
         self._place = Place(state / "steps")
 
-    def run(self, rootfs: Path, step: Step, output: Output) -> int:
+    def run(self, rootfs: Path, step: Step, output: Output, stop: Stop | None = None) -> int:
         name, root = step_name(), os.path.realpath(rootfs)
         with self._place.bundle(name) as bundle:
             make_devices(f"{bundle}/dev", privileged=step.privileged)
@@ -34,18 +32,18 @@ class OciSteps:
             mounts = [*generated(bundle, step), *step.mounts]
             with Stubs(root).made(*points(mounts)):
                 (bundle / "config.json").write_bytes(self._config(name, bundle, root, step, user, mounts))
-                return self._start(name, bundle, output)
+                return self._start(name, bundle, output, stop)
 
     def _config(self, name: str, place: Path, root: str, step: Step, user: User, mounts: list[Mount]) -> bytes:
-        process = Process(step.args, step.env, clean(step.cwd), user, ALL if step.privileged else DEFAULT)
+        process = step_process(step, user)
         cgroup = f"/lamella-{name}" if self._engine.cgroups else ""
         bundle = Bundle(
-            process, root, step.hostname, mounts, step.network, privileged=step.privileged, cgroup=cgroup,
-            devices=f"{place}/dev", filters=step_filters(self._engine.name, step, self._place.path.parent),
+            process, root, step.hostname, mounts, step.network, privileged=step.privileged, shm_size=step.shm_size,
+            cgroup=cgroup, devices=f"{place}/dev", filters=step_filters(self._engine.name, step, self._place.path.parent),
         )  # fmt: skip
         return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
 
-    def _start(self, name: str, bundle: Path, output: Output) -> int:
+    def _start(self, name: str, bundle: Path, output: Output, stop: Stop | None) -> int:
         state, log = self._place.path / "state", bundle / "log"
 
         def abort() -> None:
@@ -54,7 +52,7 @@ class OciSteps:
         command = self._engine.command(state, log, "run", "--bundle", str(bundle), name)
         nothing = open_nothing()
         try:
-            code = hear(lambda out, err: spawn(command, stdin=nothing, stdout=out, stderr=err), output, abort)
+            code = hear(lambda out, err: spawn(command, stdin=nothing, stdout=out, stderr=err), output, abort, stop)
         finally:
             os.close(nothing)
         failed = failure(log) if code else None

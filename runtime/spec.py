@@ -14,7 +14,8 @@ VERSION = "1.0.2"
 
 
 class Process(Value):
-    """What runs, as whom and where. `env` is `NAME=value`; PATH and HOME are added where missing."""
+    """What runs, as whom and where. `env` is `NAME=value`; PATH and HOME are added where missing. `limits` are as
+    the spec words them."""
 
     args: Sequence[str]
     env: Sequence[str]
@@ -23,6 +24,7 @@ class Process(Value):
     capabilities: Sequence[str]
     terminal: bool = False
     no_new_privileges: bool = False
+    limits: tuple[dict[str, Any], ...] = ()
 
     def to_spec(self) -> dict[str, Any]:
         """The `process` object; also what `exec --process` takes."""
@@ -33,7 +35,7 @@ class Process(Value):
             user["additionalGids"] = list(self.user.groups)
         bounding = available(self.capabilities)
         held = bounding if self.user.uid == 0 else []  # what execve does to everybody else
-        return {
+        spec: dict[str, Any] = {
             "terminal": self.terminal,
             "user": user,
             "args": list(self.args),
@@ -42,6 +44,7 @@ class Process(Value):
             "capabilities": {"bounding": bounding, "effective": held, "permitted": held},
             "noNewPrivileges": self.no_new_privileges,
         }
+        return spec | {"rlimits": list(self.limits)} if self.limits else spec
 
 
 class Bundle(Value):

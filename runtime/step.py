@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from core.progress import Progress
-from core.value import Value
+from core.value import Value, field
 from runtime.mounts import Mount
-from runtime.streams import Output
+from runtime.streams import Output, Stop
+
+
+class Given(Value):
+    """A file that only the step sees, read-only at `target`. Its content never reaches a disk, nor what is printed of it."""
+
+    target: str
+    content: bytes = field(repr=False)
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+
+
+class Limit(Value):
+    """One of setrlimit(2), by the kernel's name in lower case (`nofile`); -1 is no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+    def to_spec(self) -> dict[str, Any]:
+        """As the runtime spec has it (config.md, "POSIX process", `rlimits`)."""
+        soft, hard = (value % (1 << 64) for value in (self.soft, self.hard))
+        return {"type": f"RLIMIT_{self.name.upper()}", "soft": soft, "hard": hard}
 
 
 class Step(Value):
     """What a RUN executes. `env` is `NAME=value`, `cwd` is created when missing, `user` as in `USER`.
 
-    `add_hosts` are `name:address`; `mounts` are absolute in the container.
+    `add_hosts` are `name:address`; `mounts` and `files` are absolute in the container. `shm_size` in bytes.
     """
 
     args: tuple[str, ...]
@@ -27,18 +50,22 @@ class Step(Value):
     add_hosts: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     privileged: bool = False
+    files: tuple[Given, ...] = ()
+    shm_size: int = 64 << 20
+    limits: tuple[Limit, ...] = ()
 
 
 class StepRunner(Protocol):
     """Runs steps one after the other or, from several threads, side by side."""
 
-    def run(self, rootfs: Path, step: Step, output: Output) -> int:
+    def run(self, rootfs: Path, step: Step, output: Output, stop: Stop | None = None) -> int:
         """Run `step` on the root mounted at `rootfs`; returns its exit code when all its processes have ended.
 
         `output` gets what it writes, in pieces, from the calling thread. A command that is missing gives 127, one that
         cannot be executed 126, with a line on stderr. Nothing that was mounted stays, mount points made for it are
         removed again. Raises NotFound for an unknown user, StartFailed where the container cannot be started. If
-        `output` raises, or on an interrupt, the step is killed first. Needs private mounts (`core.namespaces`).
+        `output` raises, or on an interrupt, the step is killed first; Stopped where `stop` was set, by another thread, before
+        its end. Needs private mounts (`core.namespaces`).
         """
 
 

@@ -48,15 +48,43 @@ RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them, and exec wou
 MINIMAL_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
+class Stopped(Exception):
+    """A child was ended because somebody called `Stop.set`."""
+
+
+class Stop:
+    """How one thread ends the children that others listen to."""
+
+    def __init__(self) -> None:
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def set(self) -> None:
+        """End what is heard now, and whatever will be. Harmless to repeat."""
+        os.eventfd_write(self._fd, 1)
+
+    def is_set(self) -> bool:
+        return bool(select.select([self._fd], [], [], 0)[0])
+
+    def fileno(self) -> int:
+        """A descriptor that can be read from then on."""
+        return self._fd
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 def listen(command: Sequence[str], output: Output, on_abort: Callable[[], None]) -> int:
     """Run `command` to its end, passing on all it writes; see `hear`."""
     return hear(lambda out, err: spawn(command, stdout=out, stderr=err), output, on_abort)
 
 
-def hear(begin: Callable[[int, int], int], output: Output, on_abort: Callable[[], None]) -> int:
+def hear(
+    begin: Callable[[int, int], int], output: Output, on_abort: Callable[[], None], stop: Stop | None = None
+) -> int:
     """Pass on all that the child writes which `begin(stdout, stderr)` starts; its exit code (128+n for a signal).
 
-    If `output` raises or we are interrupted, `on_abort` must make the child end; it is waited for in any case.
+    If `output` raises or we are interrupted, `on_abort` must make the child end; it is waited for in any case. Where
+    `stop` is set before the end, that raises Stopped.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -67,7 +95,9 @@ def hear(begin: Callable[[int, int], int], output: Output, on_abort: Callable[[]
             os.close(out_write)
             os.close(err_write)
         try:
-            _drain({out_read: "stdout", err_read: "stderr"}, output)
+            _drain({out_read: "stdout", err_read: "stderr"}, output, stop)
+            if stop is not None:
+                _await(pid, stop)
             return wait(pid)
         except BaseException:
             on_abort()
@@ -78,18 +108,30 @@ def hear(begin: Callable[[int, int], int], output: Output, on_abort: Callable[[]
         os.close(err_read)
 
 
-def _drain(pipes: dict[int, Stream], output: Output) -> None:
+def _drain(pipes: dict[int, Stream], output: Output, stop: Stop | None) -> None:
     poll = select.poll()
-    for fd in pipes:
+    for fd in [*pipes, *([stop.fileno()] if stop else [])]:
         poll.register(fd, select.POLLIN)
     while pipes:
         for fd, _ in poll.poll():
+            if fd not in pipes:
+                raise Stopped
             data = os.read(fd, CHUNK)
             if data:
                 output(pipes[fd], data)
             else:
                 poll.unregister(fd)
                 del pipes[fd]
+
+
+def _await(pid: int, stop: Stop) -> None:
+    """Until `pid` has ended, which may take longer than its output does."""
+    ended = os.pidfd_open(pid)
+    try:
+        if ended not in select.select([ended, stop.fileno()], [], [])[0]:
+            raise Stopped
+    finally:
+        os.close(ended)
 
 
 def wait(pid: int) -> int:

@@ -1,15 +1,17 @@
 """The build cache as a whole: what it keeps on the disk, and letting go of it.
 
 A record keeps its layer. Where an image or a container uses the layer too the record is shared: dropping it frees nothing.
-Where a living lease holds the layer a build works with it right now, and pruning passes it by.
+Where a living lease holds the layer a build works with it right now, and pruning passes it by. The directories that builds
+mount to keep files from one to the next (`store.caches`) are entries too, which nothing but the cache keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from core.value import Value
 from image.digest import DiffID
+from store.caches import Caches
 from store.collect import collect
 from store.store import Store
 
@@ -29,9 +31,13 @@ _ENTRIES = """
 """
 
 
+KINDS = ("regular", "exec.cachemount")
+
+
 class Entry(Value):
     """A record and its layer; `size` is the layer's in bytes, 0 where the record is only a note. Times are nanoseconds
-    since the epoch. `shared`: an image or a container keeps the layer as well; `in_use`: a living build holds it."""
+    since the epoch. `shared`: an image or a container keeps the layer as well; `in_use`: a living build holds it.
+    `mount`: what a directory that builds mount is called there; empty for records."""
 
     key: str
     diff_id: DiffID | None
@@ -41,10 +47,16 @@ class Entry(Value):
     uses: int
     shared: bool
     in_use: bool
+    mount: str = ""
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS, as BuildKit calls them."""
+        return KINDS[bool(self.mount)]
 
 
 class Pruned(Value):
-    """The records that went, and the bytes that the disk gave back (before the fact: the sizes of the layers that only
+    """The entries that went, and the bytes that the disk gave back (before the fact: the sizes of the layers that only
     they keep)."""
 
     entries: list[Entry]
@@ -52,39 +64,57 @@ class Pruned(Value):
 
 
 def kept(store: Store) -> int:
-    """Bytes of the layers that nothing but the cache keeps."""
-    return int(store.database.read().execute(f"SELECT coalesce(sum(size), 0) FROM layers WHERE {_ALONE}").fetchone()[0])
+    """Bytes of the layers and directories that nothing but the cache keeps."""
+    layers = store.database.read().execute(f"SELECT coalesce(sum(size), 0) FROM layers WHERE {_ALONE}").fetchone()[0]
+    return int(layers) + sum(entry.size for entry in _mounts(store))
 
 
 def entries(store: Store) -> list[Entry]:
-    """Every record, the one that was not used for longest first; of those that one build used, the last step first."""
+    """Every record and directory, the one that was not used for longest first; of the records that one build used, the last
+    step first."""
+    mounts = _mounts(store)
     with store.transaction():
         store.leases.sweep()
-        return [_entry(row) for row in store.database.read().execute(_ENTRIES)]
+        found = [_entry(row) for row in store.database.read().execute(_ENTRIES)]
+    return sorted([*found, *mounts], key=lambda entry: entry.last_used) if mounts else found
+
+
+def _mounts(store: Store) -> list[Entry]:
+    return [
+        Entry(one.name, None, one.size, one.created, one.last_used, 0, False, one.in_use, one.id)
+        for one in Caches(store.root).all()
+    ]
 
 
 def prune(
-    store: Store, *, everything: bool = False, before: int | None = None, keep: int = 0, dry_run: bool = False
-) -> Pruned:
-    """Drop the records whose layers only the cache keeps, or with `everything` all records; then free their layers.
+    store: Store, *, everything: bool = False, before: int | None = None, keep: int = 0, kinds: Collection[str] = KINDS,
+    dry_run: bool = False,
+) -> Pruned:  # fmt: skip
+    """Drop the records whose layers only the cache keeps, or with `everything` all records; then free their layers, and the
+    directories that no build is using.
 
-    `before`: only those last used before this instant. `keep`: leave what was used last, as far as that many bytes go.
+    `before`: only those last used before this instant. `kinds`: only those, of KINDS. `keep`: leave what was used last, as far as that many bytes go.
     The rows go in one transaction, the bytes after it. Durable when this returns; harmless to repeat, and beside builds:
     what one holds stays.
     """
     with store.transaction() as connection:
         found = entries(store)
-        old = (entry for entry in found if (before is None or entry.last_used < before) and not entry.in_use)
+        old = (
+            entry
+            for entry in found
+            if (before is None or entry.last_used < before) and entry.kind in kinds and not entry.in_use
+        )
         going = list(_down_to(keep, found, (entry for entry in old if everything or _alone(entry))))
         if dry_run:
             return Pruned(going, _total(found) - _total(_others(found, going)))
-        connection.executemany("DELETE FROM records WHERE key = ?", [(entry.key,) for entry in going])
-    return Pruned(going, collect(store, full=None).bytes)
+        connection.executemany("DELETE FROM records WHERE key = ?", [(one.key,) for one in going if not one.mount])
+    freed = sum(Caches(store.root).remove(entry.key) for entry in going if entry.mount)
+    return Pruned(going, freed + collect(store, full=None).bytes)
 
 
 def _down_to(keep: int, found: list[Entry], candidates: Iterable[Entry]) -> Iterator[Entry]:
     """Candidates until what is left of `found` fits into `keep` bytes."""
-    users: dict[DiffID, int] = {}
+    users: dict[DiffID | None, int] = {}
     for entry in found:
         if entry.diff_id:
             users[entry.diff_id] = users.get(entry.diff_id, 0) + 1
@@ -95,11 +125,12 @@ def _down_to(keep: int, found: list[Entry], candidates: Iterable[Entry]) -> Iter
         yield entry
         if entry.diff_id:
             users[entry.diff_id] -= 1
-            left -= entry.size if _alone(entry) and not users[entry.diff_id] else 0
+        if _alone(entry) and not users.get(entry.diff_id):
+            left -= entry.size
 
 
 def _alone(entry: Entry) -> bool:
-    return entry.diff_id is not None and not entry.shared
+    return bool(entry.mount or entry.diff_id) and not entry.shared
 
 
 def _others(found: list[Entry], going: list[Entry]) -> list[Entry]:
@@ -108,8 +139,8 @@ def _others(found: list[Entry], going: list[Entry]) -> list[Entry]:
 
 
 def _total(found: Iterable[Entry]) -> int:
-    """Bytes of the layers that only these keep, each counted once."""
-    return sum({entry.diff_id: entry.size for entry in found if _alone(entry)}.values())
+    """Bytes of the directories, and of the layers that only these keep, each counted once."""
+    return sum({entry.diff_id or entry.key: entry.size for entry in found if _alone(entry)}.values())
 
 
 def _entry(row: tuple[str, str | None, int, int, int, int, int, int]) -> Entry:

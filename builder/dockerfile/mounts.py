@@ -164,6 +164,8 @@ def _check(mount: Mount, given: Mapping[str, Any]) -> None:
             raise ExpansionError(
                 f"{name} in --mount does not go with type={mount.type}", f"it is for type={' or type='.join(types)}"
             )
+    if mount.env is not None and (mount.type != "secret" or set("=\0") & set(mount.env)):
+        raise ExpansionError(f"env={mount.env} in --mount names no variable for a secret", "write type=secret,env=NAME")
     if mount.type != "secret":
         return
     if mount.origin:

@@ -34,7 +34,6 @@ REFUSED = [
     ("run --dns 192.0.2.1 nosuch", "--dns", 125),
     ("create --platform linux/s390x nosuch", "--platform", 125),
     ("build -o out /nosuch", "--output", 1),
-    ("build --secret id=x,src=y /nosuch", "--secret", 1),
 ]
 
 

@@ -39,7 +39,7 @@ PLAIN_BUILDS = [
     "--add-host a:1.2.3.4 --no-cache-filter one,two --iidfile id .",
 ]  # fmt: skip
 DOUBTFUL_BUILDS = [
-    "", "-t", "-t app", ". ..", "--help", "-h .", "--rm .", "--network bridge .", "-f=x .", "-tapp .", "--no-cache=false .", "--secret id=x .", "-- .",
+    "", "-t", "-t app", ". ..", "--help", "-h .", "--rm .", "--network bridge .", "-f=x .", "-tapp .", "--no-cache=false .", "--output x .", "-- .",
 ]  # fmt: skip
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from core.errors import InvalidInput, NotFound
 from runtime.mounts import Mount
-from runtime.step import Step, StepRunner
+from runtime.step import Given, Limit, Step, StepRunner
+from runtime.streams import Stop, Stopped
 from tests.suites.contained import inside
 
 Make = Callable[[], StepRunner]
@@ -193,6 +194,39 @@ class StepSuite:
         )
         assert heard.stdout == b"hush" and code != 0
         assert not (root / "run").exists() and not (root / "scratch").exists()
+
+    def test_files_can_be_given_that_nobody_else_sees(self, runner: Make, root: Path) -> None:
+        before = listing(root)
+        files = (
+            Given("/run/secrets/key", b"hush"),
+            Given("/etc/theirs", b"theirs", 0o440, 1000, 1001),
+            Given("/dev/pipes/script", b"#!/bin/sh\necho ran; echo >/dev/pipes/script", 0o755),
+        )
+        script = "cat /run/secrets/key /etc/theirs; stat -c ' %a %u %g' /run/secrets/key /etc/theirs; /dev/pipes/script"
+        code, heard = self.run(runner, root, sh(script, files=files))
+        assert heard.stdout == b"hushtheirs 400 0 0\n 440 1000 1001\nran\n" and code != 0
+        assert listing(root) == before and "hush" not in repr(files)
+
+    def test_memory_and_limits_are_as_asked_for(self, runner: Make, root: Path) -> None:
+        step = sh("ulimit -n; ulimit -Hn; ulimit -c; df -k /dev/shm | tail -1", shm_size=3 << 20,
+                  limits=(Limit("nofile", 100, 200), Limit("core", -1, -1)))  # fmt: skip
+        code, heard = self.run(runner, root, step)
+        assert code == 0 and heard.stdout.split()[:5] == [b"100", b"200", b"unlimited", b"shm", b"3072"]
+
+    def test_another_thread_can_end_it(self, runner: Make, root: Path) -> None:
+        mark = f"{time.monotonic_ns()}"
+
+        def work() -> None:
+            for script in (f"echo x; sleep {mark}", f"echo x; exec >&- 2>&-; sleep {mark}"):
+                stop = Stop()
+                started = time.monotonic()
+                with pytest.raises(Stopped):
+                    runner().run(root, sh(script), lambda *_, stop=stop: threading.Timer(0.1, stop.set).start(), stop)
+                assert time.monotonic() - started < 30 and stop.is_set()
+                assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in _cmdline(p)]
+                stop.close()
+
+        inside(work)
 
     def test_reading_from_stdin_ends_at_once_and_the_host_keeps_its_null_device(self, runner: Make, root: Path) -> None:
         before = os.stat("/dev/null").st_uid
