@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from store.store import Store
 
 SHORT_ID = 12
+# BuildKit fetches what reads the file under this name; here it is read by what is there, which speaks all of it.
+_OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?|dockerfile\.v0")
 
 
 def build(
@@ -142,6 +145,12 @@ def _by_id(store: Store, name: str) -> Image | None:
     return by_prefix(store, name) if len(name.removeprefix("sha256:")) >= SHORT_ID else None
 
 
-def _warnings(planner: Planner) -> tuple[str, ...]:
+def _warnings(planner: Planner) -> list[str]:
+    found = []
+    syntax = planner.request.args.get("BUILDKIT_SYNTAX", planner.dockerfile.directives.syntax)
+    if syntax and not _OUR_SYNTAX.fullmatch(syntax):
+        found.append(f"syntax={syntax} is no Dockerfile syntax that is known here: the file is read as a Dockerfile")
     unused = planner.scope.unused()
-    return (f"one or more build-args {unused} were not consumed: no ARG declares them",) if unused else ()
+    if unused:
+        found.append(f"one or more build-args {unused} were not consumed: no ARG declares them")
+    return found

@@ -182,3 +182,45 @@ def test_findings_are_errors_where_the_file_wants_it(lamella: Lamella, context: 
         assert done.returncode == 1 and " 2 warnings found" in done.stderr
         assert "lint violation found for rules: JSONArgsRecommended, MaintainerDeprecated" in done.stderr
     assert lamella("build", "--build-arg=BUILDKIT_DOCKERFILE_CHECK=skip=all", context).returncode == 0
+
+
+@needs("crun")
+def test_what_is_remembered_follows_what_it_depends_on(lamella: Lamella, context: Path) -> None:
+    (context / "x.log").write_text("")
+    (context / "Dockerfile").write_text("FROM base\nCOPY *.log /x/\nLABEL a=$HERE\n")
+
+    def rules(env: str, ignored: str) -> list[str]:
+        lamella("build", "-q", "-t", "base", "-f", "-", context, input=f"FROM scratch\nENV {env}=1\n")
+        (context / ".dockerignore").write_text(ignored)
+        said = lamella("build", "--progress=plain", context).stderr
+        return [line[3:].partition(":")[0] for line in said.splitlines() if line.startswith(" - ")]
+
+    for _ in range(2):
+        assert rules("HERE", "") == []
+        assert rules("HERE", "*.log") == ["CopyIgnoredFile"]
+        assert rules("ELSEWHERE", "") == ["UndefinedVar"]
+
+
+def test_check_asks_for_a_base_images_config_and_for_nothing_more(
+    lamella: Lamella, context: Path, registry: str, store_root: Path
+) -> None:
+    base = f"{registry}/base:1"
+    lamella("build", "-q", "--push", "-t", base, "-f", "-", context, input="FROM scratch\nCOPY . /\nENV HERE=1\n")
+    lamella("rmi", base)
+    (context / "Dockerfile").write_text(f"FROM {base}\nLABEL a=$HERE b=$MISSING\n")
+    done = lamella("build", "--call=check,format=json", context, check=False)
+    assert [one["detail"] for one in json.loads(done.stdout)["warnings"]] == ["Usage of undefined variable '$MISSING'"]
+    assert lamella("images", "-q").stdout == ""
+
+
+def test_check_goes_on_where_a_registry_does_not_answer(lamella: Lamella, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM 127.0.0.1:1/nobody\nLABEL a=$WHO\nMAINTAINER me\n")
+    done = lamella("build", "--call=check,format=json", context, check=False)
+    assert [one["ruleName"] for one in json.loads(done.stdout)["warnings"]] == ["MaintainerDeprecated"]
+    assert "WARNING: 127.0.0.1:1/nobody cannot be asked for now" in done.stderr
+
+
+def test_check_of_a_base_that_does_not_exist_is_an_error(lamella: Lamella, context: Path, registry: str) -> None:
+    (context / "Dockerfile").write_text(f"FROM scratch AS a\nFROM {registry}/nobody\n")
+    done = lamella("build", "--check", context, check=False)
+    assert done.returncode == 1 and "Dockerfile:2" in done.stderr and "nobody" in done.stderr

@@ -94,3 +94,21 @@ def test_a_stage_can_be_run_again_by_its_name(lamella: Lamella, context: Path) -
     words = ["--progress=plain", "--no-cache-filter", "other,ONE"]
     assert "CACHED" not in lamella("build", *words, context).stderr
     assert "CACHED" in lamella("build", "--progress=plain", "--no-cache-filter=other", context).stderr
+
+
+@pytest.mark.parametrize(
+    ("syntax", "known"),
+    [
+        ("docker/dockerfile:1", True),
+        ("docker.io/docker/dockerfile:1.7-labs", True),
+        ("docker/dockerfile@sha256:0123", True),
+        ("dockerfile.v0", True),
+        ("example.org/mockerfile:1", False),
+        ("docker/dockerfiles:1", False),
+    ],
+)
+def test_another_syntax_is_told(lamella: Lamella, context: Path, syntax: str, known: bool) -> None:
+    said = lamella("build", f"--build-arg=BUILDKIT_SYNTAX={syntax}", context).stderr
+    assert (f"WARNING: syntax={syntax} is no Dockerfile syntax" not in said) is known
+    (context / "Dockerfile").write_text(f"# syntax={syntax}\nFROM scratch\nLABEL a=1\n")
+    assert ("is no Dockerfile syntax" not in lamella("build", context).stderr) is known
