@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SHORT_ID = 12
 # BuildKit fetches what reads the file under this name; here it is read by what is there, which speaks all of it.
-_OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?|dockerfile\.v0")
+_OUR_SYNTAX = r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?|dockerfile\.v0"
 
 
 def build(
@@ -148,7 +148,7 @@ def _by_id(store: Store, name: str) -> Image | None:
 def _warnings(planner: Planner) -> list[str]:
     found = []
     syntax = planner.request.args.get("BUILDKIT_SYNTAX", planner.dockerfile.directives.syntax)
-    if syntax and not _OUR_SYNTAX.fullmatch(syntax):
+    if syntax and not re.fullmatch(_OUR_SYNTAX, syntax):
         found.append(f"syntax={syntax} is no Dockerfile syntax that is known here: the file is read as a Dockerfile")
     unused = planner.scope.unused()
     if unused:

@@ -70,3 +70,45 @@ def test_a_variable_that_is_not_set_is_warned_of_with_its_line(build):
         said = build("FROM bb\nENV a=$nope\n").said
         assert " 1 warning found (use --check to expand):\n" in said
         assert " - UndefinedVar: Usage of undefined variable '$nope' (line 2)\n" in said
+
+
+BASE = (
+    'FROM bb\nENV A=1\nLABEL l=base m=base\nEXPOSE 80\nVOLUME /v\nUSER web\nWORKDIR /w\nSTOPSIGNAL 9\nSHELL ["/bin/ash", "-c"]\n'
+    'HEALTHCHECK --interval=5s CMD true\nENTRYPOINT ["/e"]\nCMD ["c"]\nMAINTAINER me\n'
+)
+
+
+def test_an_image_inherits_all_of_its_base_but_the_dates(build):
+    base = build(BASE, "-t", "base")
+    done = build("FROM base\nLABEL m=own\nEXPOSE 90\nVOLUME /x\n", "--label=n=given")
+    config, inherited = done.config.config, base.config.config
+    assert config.labels == {"l": "base", "m": "own", "n": "given"}
+    assert config.exposed_ports == ("80/tcp", "90/tcp") and config.volumes == ("/v", "/x")
+    for name in ("env", "user", "working_dir", "stop_signal", "shell", "healthcheck", "entrypoint", "cmd"):
+        assert getattr(config, name) == getattr(inherited, name), name
+    assert done.config.author == "me"
+    assert done.config.history[: len(base.config.history)] == base.config.history
+    assert done.config.created > base.config.created
+
+
+def test_cmd_alone_keeps_the_bases_entrypoint(build):
+    build(BASE, "-t", "base")
+    config = build('FROM base\nCMD ["other"]\n').config.config
+    assert (config.entrypoint, config.cmd) == (("/e",), ("other",))
+
+
+def test_a_base_without_a_path_gets_one(build, lamella, rootfs_tar):
+    lamella("import", "--change", "ENV OTHER=1", rootfs_tar, "bare")
+    assert build("FROM bare\nLABEL a=1\n").config.config.env == (
+        "OTHER=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    )  # fmt: skip
+
+
+def test_a_stage_that_is_copied_from_passes_nothing_but_files(build):
+    config = build("FROM bb AS one\nLABEL a=1\nENV B=2\nFROM bb\nCOPY --from=one /etc/group /g\n").config.config
+    assert not config.labels and "B=2" not in config.env
+
+
+def test_triggers_of_a_stage_run_in_the_stage_on_it(build):
+    done = build("FROM bb AS one\nONBUILD RUN echo triggered\nONBUILD ENV T=1\nFROM one\nRUN echo $T\n")
+    assert done.printed() == ["triggered", "1"] and not done.config.config.on_build
