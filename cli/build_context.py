@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def received(given: Input, settings: Settings) -> Iterator[BuildRequest]:
         if given.path == "-" and not is_url(given.file):
             yield _streamed(given, receive(sys.stdin.buffer, directory), "stdin")
         else:
-            with _opened(settings, temporaries) as remote:
+            with _opened(settings, temporaries, given.values.get("secrets", {})) as remote:
                 request = _received(given, remote, directory)
             yield request
     finally:
@@ -46,11 +46,11 @@ def received(given: Input, settings: Settings) -> Iterator[BuildRequest]:
 
 
 @contextlib.contextmanager
-def _opened(settings: Settings, temporaries: Temporaries) -> Iterator[Remote]:
+def _opened(settings: Settings, temporaries: Temporaries, secrets: Mapping[str, bytes]) -> Iterator[Remote]:
     from builder.sources.remote import Remote
     from cli.build_web import outside
 
-    remote = Remote(outside(settings), temporaries)
+    remote = Remote(outside(settings, secrets.get), temporaries)
     try:
         yield remote
     finally:

@@ -126,7 +126,7 @@ def _solve(
         source = LocalFirst(settings, workshop.store, workshop.layers, screen)
         result = build_image(
             request, workshop.store, workshop.layers, workshop.snapshotter,
-            lambda: step_runner(settings.root, screen), source, screen, foreseen, told, lambda: _outside(settings),
+            lambda: step_runner(settings.root, screen), source, screen, foreseen, told, lambda: _outside(settings, request),
         )  # fmt: skip
         if given.push or given.metadata_file:
             from cli.build_after import finish
@@ -135,10 +135,10 @@ def _solve(
         return result.image.id
 
 
-def _outside(settings: Settings) -> Outside:
+def _outside(settings: Settings, request: BuildRequest) -> Outside:
     from cli.build_web import outside
 
-    return outside(settings)
+    return outside(settings, request.secrets.get)
 
 
 def _explain(failed: Any, dockerfile: bytes) -> None:

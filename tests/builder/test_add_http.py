@@ -280,6 +280,19 @@ def test_secrets_authorise_for_their_host_alone(site, tmp_path, secrets, sent):
     assert site.asked[0][1].get("authorization") == sent
 
 
+def test_the_secrets_of_a_build_authorise_and_reach_neither_log_nor_history(build, site, lamella, tmp_path):
+    site.files["/f"] = b""
+    site.files["/Dockerfile"] = f"FROM scratch\nADD {site.url}/f /f\n".encode()
+    (tmp_path / "token").write_text("tok-en")
+    option = f"--secret=id=HTTP_AUTH_TOKEN_127.0.0.1,src={tmp_path}/token"
+    done = build(site.files["/Dockerfile"].decode(), option)
+    assert "tok-en" not in done.said and "tok-en" not in str(done.config.history)
+    lamella("build", option, f"{site.url}/Dockerfile")
+    assert {(asked[0], asked[1].get("authorization")) for asked in site.asked} == {
+        ("/f", "Bearer tok-en"), ("/Dockerfile", "Bearer tok-en"),
+    }  # fmt: skip
+
+
 def test_a_secret_cannot_smuggle_in_a_header(site, tmp_path):
     web = downloads(tmp_path, secrets={"HTTP_AUTH_TOKEN_127.0.0.1": b"tok\r\nX-Evil: 1"})
     with pytest.raises(InvalidInput, match="no header"):

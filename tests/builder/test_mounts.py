@@ -305,7 +305,7 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(build, flag, said):
     assert done.code == 1 and f"Dockerfile:2: {said}" in done.said and "Traceback" not in done.said
 
 
-def test_a_device_that_need_not_be_there_is_warned_of(build):
+def test_a_device_that_need_not_be_there_is_said_in_the_log(build):
     assert build("FROM bb\nRUN --device=v/c=n true\n").printed() == [
         "there is no device v/c=n here, so it runs without"
     ]
