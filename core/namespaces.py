@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 
 def enter_private_mounts() -> None:
-    """Move this process into a mount namespace of its own; nothing mounted from now on is seen outside.
+    """Move this process into a mount namespace of its own; nothing mounted from now on is seen outside. What is unmounted
+    outside goes here too: a container that runs for weeks must not keep a disk from being taken out.
 
     A cgroup2 mount beside v1 controllers (a "hybrid" host) is taken out of the private view: crun refuses to start
     while it sees one, and the rest of the host keeps it.
@@ -22,7 +23,7 @@ def enter_private_mounts() -> None:
     from core import syscalls
 
     syscalls.unshare(syscalls.CLONE_NEWNS)
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     hide_hybrid_cgroup()
 
 
@@ -83,7 +84,7 @@ def _settle(alive: int) -> None:
     syscalls.die_with_parent(signal.SIGKILL)
     if select.select([alive], [], [], 0)[0]:  # the parent ended before the line above took hold
         os._exit(125)
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
     hide_hybrid_cgroup()
     # An init ignores signals it has no handler for: without these a TERM would do nothing.

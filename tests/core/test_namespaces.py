@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core import syscalls
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -110,3 +112,34 @@ sys.exit(contained(work))"""
         time.sleep(0.05)
     assert child.stdout.read() == "cleaned up\n" and child.wait(10) == code
     child.stdout.close()
+
+
+def test_what_is_unmounted_outside_is_not_kept_inside(tmp_path: Path) -> None:
+    shared, disk = tmp_path / "shared", tmp_path / "shared/disk"
+    shared.mkdir()
+    syscalls.mount("tmpfs", shared, "tmpfs")
+    try:
+        syscalls.mount("none", shared, flags=1 << 20)  # MS_SHARED, as the root of most machines is
+        disk.mkdir()
+        syscalls.mount("tmpfs", disk, "tmpfs")
+        body = """
+def work():
+    print(os.path.ismount(sys.argv[1]), flush=True)
+    sys.stdin.read()
+    print(os.path.ismount(sys.argv[1]), flush=True)
+    return 0
+sys.exit(contained(work))
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + body, disk],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout and child.stdout.readline() == "True\n"
+            syscalls.unmount(disk)
+            out, _ = child.communicate(timeout=10)
+        assert (child.returncode, out) == (0, "False\n")
+    finally:
+        syscalls.unmount(shared)
