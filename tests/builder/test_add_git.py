@@ -43,7 +43,7 @@ def test_the_default_branchs_files_come_with_plain_modes_and_without_git(build, 
     text = (
         f"FROM bb\nADD {server}/app.git /app\nRUN cd /app; stat -c '%n %a %u:%g' README run sub; readlink link; ls -A\n"
     )
-    assert build(text).printed() == [
+    assert build(text, umask=0o077).printed() == [
         "README 644 0:0", "run 755 0:0", "sub 755 0:0", "run", "README", "link", "run", "sub",
     ]  # fmt: skip
 
@@ -184,6 +184,21 @@ def test_the_start_of_a_commit_can_be_asked_for(build, server, repository):
     build(
         f"FROM bb\nADD --checksum={commit[:9]} {server}/app.git#main /a\nADD --checksum={commit} {server}/app.git /b\n"
     )
+
+
+def test_ssh_is_the_machines_own_and_never_asks(build, top, repository, tmp_path):
+    """A program called ssh that does on this machine what it is to do on the other."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ssh").write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\nwhile [ $# -gt 1 ]; do shift; done\nexec sh -c "$1"\n'
+    )
+    (tmp_path / "bin/ssh").chmod(0o755)
+    path = f"{top}/app.git"
+    text = f"FROM bb\nADD me@there.invalid:{path} /a\nADD ssh://me@there.invalid:2222{path}#main:sub /b\nRUN cat /a/README /b/deep/file\n"
+    done = build(text, env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
+    assert done.printed() == ["one", "deep"]
+    asked = (tmp_path / "asked").read_text()
+    assert "-o BatchMode=yes" in asked and "me@there.invalid git-upload-pack" in asked and "-p 2222" in asked
 
 
 def test_without_git_the_package_is_named(base, server, context, store_root):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import signal
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -208,6 +212,32 @@ def test_what_fails_for_a_moment_is_tried_again(build, site):
     site.rules["/f"] = stumble
     assert build(f"FROM bb\nADD {site.url}/f /f\nRUN cat /f\n").printed() == ["at last"]
     assert site.statuses("/f") == [503, 200, 200]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_download_leaves_nothing(base, context, store_root, site, number):
+    begun = threading.Event()
+
+    def slow(handler: Handler) -> int:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(1000):
+            handler.wfile.write(bytes(1 << 16))
+            begun.set()
+            time.sleep(0.01)
+        return 200
+
+    site.rules["/f"] = slow
+    (context / "Dockerfile").write_text(f"FROM bb\nADD {site.url}/f /f\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lamella", "build", context], stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env={**os.environ, "LAMELLA_ROOT": str(store_root)},
+    )  # fmt: skip
+    assert begun.wait(30)
+    process.send_signal(number)
+    said = process.communicate(timeout=20)[1]
+    assert process.returncode == 128 + number and "Traceback" not in said
+    assert not list((store_root / "tmp").iterdir()) and not list((store_root / "snapshots").iterdir())
 
 
 class Notes(dict[str, bytes]):

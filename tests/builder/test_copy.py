@@ -123,6 +123,16 @@ def test_owners_are_kept_from_another_stage_and_zeroed_from_the_context(build, c
     assert build(text).printed() == ["0:0", "8:9"]
 
 
+def test_the_rules_beside_the_dockerfile_are_named_as_they_are(build, context):
+    (context / "Dockerfile.dockerignore").write_text("# why\n\n*.txt\n!b.txt\ndir/**\n")
+    (context / ".dockerignore").write_text("b.txt\n")
+    files = {"a.txt": "", "b.txt": "b\n", "dir/sub/c": ""}
+    assert build("FROM bb\nCOPY b.txt /\nRUN cat b.txt\n", files=files).printed() == ["b"]
+    for name, line, rule in (("a.txt", 3, "*.txt"), ("dir/sub/c", 5, "dir/**")):
+        done = build(f"FROM bb\nCOPY {name} /\n", check=False)
+        assert f"Dockerfile:2: {name}: excluded by Dockerfile.dockerignore line {line} ({rule})" in done.said
+
+
 def test_ignored_files_are_not_there_and_the_rule_is_named(build):
     files = {".dockerignore": "*.log\n!keep.log\n", "a.log": "", "keep.log": "", "b": ""}
     assert build("FROM bb\nCOPY . /c\nRUN ls /c\n", files=files).printed() == ["Dockerfile", "b", "keep.log"]
