@@ -1,14 +1,18 @@
-"""Everything of one build that is elsewhere."""
+"""Everything of one build that is elsewhere. What speaks to web servers and what runs git are loaded when they are used."""
 
 from __future__ import annotations
 
 import threading
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from builder.sources.address import GitAddress
-from builder.sources.git import Git
-from builder.sources.http import Downloads, Notes
 from builder.sources.web import Outside
 from store.temporary import Temporaries
+
+if TYPE_CHECKING:
+    from builder.sources.git import Git
+    from builder.sources.http import Downloads, Notes
 
 
 class Remote:
@@ -18,10 +22,30 @@ class Remote:
     def __init__(
         self, outside: Outside, temporaries: Temporaries, notes: Notes | None = None, *, fresh: bool = False
     ) -> None:
-        self.http = Downloads(outside, temporaries, notes, fresh=fresh)
-        self.git = Git(outside, temporaries)
+        self._outside = outside
+        self._temporaries = temporaries
+        self._notes = notes
+        self._fresh = fresh
         self._guard = threading.Lock()
+        self._downloads: Downloads | None = None
         self._commits: dict[GitAddress, str] = {}
+
+    @property
+    def http(self) -> Downloads:
+        """Files of web servers."""
+        from builder.sources.http import Downloads
+
+        with self._guard:
+            if self._downloads is None:
+                self._downloads = Downloads(self._outside, self._temporaries, self._notes, fresh=self._fresh)
+            return self._downloads
+
+    @cached_property
+    def git(self) -> Git:
+        """Repositories; it keeps nothing, so that two of it would do no harm."""
+        from builder.sources.git import Git
+
+        return Git(self._outside, self._temporaries)
 
     def commit(self, address: GitAddress) -> str:
         """The commit that `address` means, asked for once. Raises as Git.resolve."""
@@ -35,4 +59,5 @@ class Remote:
 
     def close(self) -> None:
         """Harmless to repeat."""
-        self.http.close()
+        if self._downloads:
+            self._downloads.close()
