@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import curves, scale, work
+from bench import curves, registry_scale, scale, work, zb
 from bench.buildkitd import BuildKitd
 from bench.cases import Case, cases, quietly
 from bench.measure import Failed, peak_bytes, seconds
 from bench.peers import ROOT, TOOLS, Tool, installed
-from bench.registries import REGISTRIES, DockerRegistry, LamellaRegistry, Registry
+from bench.registries import REGISTRIES, Distribution, DockerRegistry, LamellaRegistry, Registry
 from bench.report import write_table
 from bench.requests_rate import rates
 
@@ -40,7 +40,7 @@ def main() -> int:
     if not options.report:
         if os.geteuid() != 0:
             parser.error("the stores are on a file system that is mounted for the run: run it as root")
-        measure_all(options)
+        measure_registries(options) if options.cases == ["zb"] else measure_all(options)
     write_table(RESULTS, ROOT / "docs/benchmarks.md")
     return 0
 
@@ -73,6 +73,24 @@ def measure_all(options: argparse.Namespace) -> None:
         if not options.cases or "scale" in options.cases:
             found["scale"] = scale.measure(tools, area, options.rounds, say)
             save(found, options.save)
+
+
+def measure_registries(options: argparse.Namespace) -> None:
+    """The case `zb`: registries alone, with clients that do nothing else. `--rounds` is how many tenths of the full length."""
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lamella-bench.")))
+        area = stack.enter_context(work.fresh_xfs(scratch / "xfs"))
+        registries = list(started([r(area) for r in (LamellaRegistry, DockerRegistry, Distribution)], stack))
+        found = environment([], registries)
+        part = (options.rounds or 10) / 10
+        found["zb"] = {"reads": registry_scale.reads(registries, max(1, round(4 * part)), say)}
+        save(found, options.save)
+        found["zb"]["workloads"] = zb.measure({one.name: one.address for one in registries}, say, part=part)
+        save(found, options.save)
+        found["zb"]["large"] = registry_scale.large(registries, say)
+        save(found, options.save)
+        found["zb"]["grown"] = registry_scale.grown(area, say)
+        save(found, options.save)
 
 
 def save(found: dict[str, Any], name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from bench.peers import first_line, installed
+from bench.peers import ROOT, first_line, installed
 
 
 def free_port() -> int:
@@ -41,7 +42,7 @@ class Registry:
         return [str(program), "registry", "serve", "--listen", self.address, "--data", str(self.work / "data")]
 
     def start(self) -> None:
-        self.work.mkdir(parents=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         self.address = self.address or f"127.0.0.1:{free_port()}"
         with (self.work / "log").open("wb") as log:
             self.process = subprocess.Popen(self.words(), stdout=log, stderr=log, start_new_session=True)
@@ -89,6 +90,26 @@ class DockerRegistry(Registry):
             f"http: {{addr: '{self.address}'}}\n"
         )
         return ["docker-registry", "serve", str(config)]
+
+
+class Distribution(DockerRegistry):
+    """distribution v3, built once by Go below .venv."""
+
+    name = "distribution-v3"
+    module = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
+    program = ROOT / ".venv/go/bin/registry"
+
+    def available(self) -> bool:
+        if not self.program.exists() and installed("go"):
+            env = {**os.environ, "GOPATH": str(self.program.parents[1]), "GOFLAGS": "-modcacherw"}
+            subprocess.run(["go", "install", self.module], env=env, capture_output=True)
+        return self.program.exists()
+
+    def version(self) -> str:
+        return self.module.rpartition("@")[2]
+
+    def words(self) -> list[str]:
+        return [str(self.program), *super().words()[1:]]
 
 
 REGISTRIES: list[type[Registry]] = [LamellaRegistry, DockerRegistry]

@@ -26,7 +26,7 @@ from registry.server.metadata.protocol import ImmutableTag, ManifestRecord
 from registry.server.registry import Registry
 from registry.server.request import Request
 
-MAX_TAGS = 100
+MAX_TAGS = 50  # each is a header of the answer, and many HTTP libraries read no more than 100
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 
 
