@@ -360,3 +360,17 @@ def without_delay(data: Path) -> Path:
     path = data / "none.toml"
     path.write_text('[gc]\ndelay = "0"\nunreferenced = "0"\n')
     return path
+
+
+def test_the_configuration_in_the_documentation_is_one(data: Path) -> None:
+    from cli.registry_config import read_policy
+
+    page = (ROOT / "docs/registry.md").read_text()
+    data.mkdir()
+    (data / "registry.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    policy = read_policy(data, None)
+    defaults = Policy()
+    same = ("delay", "unreferenced", "interval", "untagged", "uploads_expire")
+    assert [getattr(policy, name) for name in same] == [getattr(defaults, name) for name in same]
+    assert policy.quota_of("team/big/a") == 100 << 30 and policy.quota_of("other") == 20 << 30
+    assert policy.is_immutable("release/a/b", "v1") and policy.retention[0].keep == 10
