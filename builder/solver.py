@@ -275,7 +275,9 @@ class Solver:
 
     def _solve_new(self, stage: Stage) -> None:
         """Solve a stage unless the cache has it, for then most likely nobody will need its files."""
-        if self._is_fresh(stage) or self._tools.store.records.get(self.key(stage, len(stage.steps))) is None:
+        count = len(stage.steps)
+        key = self._own_key(stage, count) if count else self.key(stage, 0)
+        if self._is_fresh(stage) or self._tools.store.records.get(key) is None:
             self.solve(stage)
 
     def _from_cache(self, stage: Stage) -> list[Made]:

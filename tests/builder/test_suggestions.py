@@ -23,6 +23,7 @@ MISSPELT = [
     ("FROM scratch\nHEALTHCHECK --intervall=3s CMD x", "--interval"),
     ("FROM scratch\nSTOPSIGNAL SIGTREM", "TERM"),
     ("FROM scratch AS builder\nFROM scratch\nCOPY --from=Buildr a /", "builder"),
+    ("FROM scratch AS builder\nFROM scratch\nRUN --mount=from=Buildr,target=/b x", "builder"),
     ("FROM scratch AS builder\nFROM Bulder", "builder"),
     ("FROM scratch\nONBUILD CPOY a /", "COPY"),
 ]

@@ -106,6 +106,22 @@ def test_outline_lists_what_the_target_makes_use_of(lamella: Lamella, context: P
     assert "name" not in found and found["args"][0]["location"]["ranges"][0]["start"] == {"line": 2}
 
 
+def test_outline_lists_secrets_and_agents_of_all_stages_that_are_needed(lamella: Lamella, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        "FROM scratch AS one\nRUN --mount=type=secret,id=key,required x\nFROM scratch AS unused\n"
+        "RUN --mount=type=secret,id=no x\nFROM scratch\nRUN --mount=type=ssh --mount=type=secret,target=/run/token y\n"
+        "COPY --from=one / /\n"
+    )
+    assert lamella("build", "--call=outline", context).stdout == (
+        "SECRET   REQUIRED\nkey      true\ntoken    \n\nSSH       REQUIRED\ndefault   \n\n"
+    )
+    found = json.loads(lamella("build", "--call=outline,format=json", context).stdout)
+    assert found["secrets"][0] == {
+        "name": "key", "required": True, "location": {"ranges": [{"start": {"line": 2}, "end": {"line": 2}}]},
+    }  # fmt: skip
+    assert [one["name"] for one in found["ssh"]] == ["default"] and "args" not in found
+
+
 def test_targets_lists_the_stages(lamella: Lamella, context: Path) -> None:
     assert lamella("build", "--call=targets", context).stdout == (
         "TARGET    DESCRIPTION\nbase      has the tools\n(default) \n"
