@@ -7,6 +7,8 @@ from builder.checks.rules import RULES
 from builder.dockerfile.instructions import Dockerfile, Instruction
 from builder.dockerfile.source import Finding, Span
 
+MOST_NAMES = 1000
+
 
 class Report:
     """Collects the findings on `dockerfile`."""
@@ -14,14 +16,15 @@ class Report:
     def __init__(self, dockerfile: Dockerfile, options: Options) -> None:
         self._comments = dockerfile.comments
         self._options = options
-        self._found: list[Finding] = []
+        self._found: dict[Finding, None] = {}
 
     def add(self, rule: str, about: Instruction, message: str, place: Span | None = None) -> None:
         """`about` is the instruction whose comments may turn the rule off; `place` where it points, the same if not given."""
-        options = self._options.joined(options_of(self._comments.get(about.span.line, ())))
+        comments = self._comments.get(about.span.line)
+        options = self._options.joined(options_of(comments)) if comments else self._options
         finding = Finding(rule, message, place or about.span)
-        if options.shows(RULES[rule]) and finding not in self._found:
-            self._found.append(finding)
+        if options.shows(RULES[rule]):
+            self._found[finding] = None
 
     def findings(self) -> tuple[Finding, ...]:
         """In the order of the file."""
@@ -29,9 +32,9 @@ class Report:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """The one of `known` that is at most two letters off, or empty."""
+    """The one of `known` that is at most two letters off, or empty; nobody looks through very many."""
     found, least = "", 3
-    for one in known:
+    for one in known if len(known) <= MOST_NAMES else ():
         if one == word:
             return ""
         if abs(len(one) - len(word)) < least and (distance := _distance(word, one)) < least:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 
 from builder.checks.report import Report, nearest
@@ -32,8 +33,10 @@ def check_text(dockerfile: Dockerfile, report: Report) -> None:
 
 
 def _continuations(dockerfile: Dockerfile, report: Report) -> None:
+    instructions = [*dockerfile] if dockerfile.findings else []
+    starts = [one.span.line for one in instructions]
     for finding in dockerfile.findings:
-        about = next(one for one in dockerfile if one.span.line <= finding.span.line <= one.span.end_line)
+        about = instructions[bisect_right(starts, finding.span.line) - 1]
         report.add(finding.rule, about, finding.message, finding.span)
 
 
@@ -56,7 +59,8 @@ def name_of(one: Instruction) -> str:
 
 def _casing(dockerfile: Dockerfile, report: Report) -> None:
     """The majority is right; a name that is neither lower nor upper case has no vote."""
-    named = [(one, name_of(one)) for one in dockerfile if one not in dockerfile.global_args]
+    voters = [one for stage in dockerfile.stages for one in (stage.start, *stage.instructions)]
+    named = [(one, name_of(one)) for one in voters]
     lower = sum(name == name.lower() for _, name in named) > sum(name == name.upper() for _, name in named)
     right = "lowercase" if lower else "uppercase"
     for one, name in named:
@@ -90,6 +94,7 @@ def check_bases(
 ) -> None:
     """What FROM makes of its variables: the global ones are `values`, or `defaults` without any build arg."""
     declared = {one.key for arg in dockerfile.global_args for one in arg.declarations} | values.keys()
+    names = sorted(declared)
     for stage in dockerfile.stages:
         start = stage.start
         if defaults is not None and _is_no_name(start.image, defaults, dockerfile.escape):
@@ -98,7 +103,7 @@ def check_bases(
         for text in filter(None, (start.image, start.platform)):
             for name in _used(text, values, dockerfile.escape)[1]:
                 if name not in declared:
-                    near = nearest(name, sorted(declared))
+                    near = nearest(name, names)
                     message = f"FROM argument '{name}' is not declared" + (f" (did you mean {near}?)" if near else "")
                     report.add("UndefinedArgInFrom", start, message)
         if start.platform:
