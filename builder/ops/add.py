@@ -27,6 +27,10 @@ class Part(Value):
     copy: CopyOp
     unpack: bool
 
+    def facts(self) -> list[Any]:
+        # Of what comes from elsewhere nobody reads, for the key, which files are left out.
+        return [self.unpack, self.copy.facts(), [*self.copy.exclude] if self.copy.origin else []]
+
     def inputs(self, work: Workspace) -> str:
         """What comes from elsewhere is known by its version, so that nothing need be there to tell it."""
         return work.origin_key(self.copy.origin) if self.copy.origin else self.copy.inputs(work)
@@ -56,7 +60,7 @@ class AddOp(Value):
     parts: tuple[Part, ...]
 
     def facts(self) -> list[Any]:
-        return ["add", *([part.unpack, *part.copy.facts()] for part in self.parts)]
+        return ["add", *(part.facts() for part in self.parts)]
 
     def inputs(self, work: Workspace) -> str:
         return " ".join(part.inputs(work) for part in self.parts)

@@ -54,14 +54,16 @@ class Downloads:
         self._web: Web | None = None
         self._waiting: dict[str, Spooled] = {}
         self._resolved: dict[str, Version] = {}
+        self._asking: dict[str, threading.Lock] = {}
 
     def resolve(self, address: HttpAddress) -> Version:
         """What the file is now: one answer for the whole build. It is only sent where it is not the one that an earlier
         build noted. Raises NotFound, InvalidInput, Unavailable, each naming the URL."""
-        found = self._resolved.get(address.url)
-        if found is None:
-            found = self._resolved[address.url] = self._resolve(address)
-        return found
+        with self._asking.setdefault(address.url, threading.Lock()):
+            found = self._resolved.get(address.url)
+            if found is None:
+                found = self._resolved[address.url] = self._resolve(address)
+            return found
 
     def _resolve(self, address: HttpAddress) -> Version:
         key = sha256(f"http {address.url}".encode()).hexdigest()

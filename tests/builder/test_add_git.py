@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT, needs
 from tests.suites.fileserver import say, serving
-from tests.suites.repositories import Repository, daemon
+from tests.suites.repositories import Repository, daemon, http_backend
 
 pytestmark = needs("crun", "git")
 
@@ -184,6 +185,35 @@ def test_the_start_of_a_commit_can_be_asked_for(build, server, repository):
     build(
         f"FROM bb\nADD --checksum={commit[:9]} {server}/app.git#main /a\nADD --checksum={commit} {server}/app.git /b\n"
     )
+
+
+def test_a_token_among_the_secrets_opens_a_web_server_and_only_that(build, top, repository, tmp_path):
+    """A real `git http-backend`: one commit alone is fetched, also one that no branch points to."""
+    first = repository.git("rev-parse", "HEAD")
+    repository.commit({"README": "two\n"})
+    (tmp_path / "token").write_text("t0ken\n")
+    secret = f"--secret=id=GIT_AUTH_TOKEN,src={tmp_path / 'token'}"
+    with serving() as site:
+
+        def answer(handler):
+            wanted = "Basic " + base64.b64encode(b"x-access-token:t0ken").decode()
+            if handler.headers.get("Authorization") != wanted:
+                return say(handler, 401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+            return http_backend(top, handler)
+
+        site.answer = answer
+        text = f"FROM bb\nADD --keep-git-dir {site.url}/app.git/.git#{first} /a\n".replace("app.git/.git", "bare.git")
+        (top / "bare.git").symlink_to("app.git/.git")
+        done = build(text + "RUN cat /a/README; cat /a/.git/shallow\n", secret)
+        refused = build(f"FROM bb\nADD {site.url}/bare.git /a\n", check=False)
+    assert done.printed() == ["one", first] and "t0ken" not in done.said
+    assert refused.code == 1 and "git cannot read" in refused.said
+
+
+def test_what_is_left_out_counts(build, server):
+    text = f"FROM bb\nADD --exclude=%s {server}/app.git /app\nRUN ls /app\n"
+    assert build(text % "sub").printed() == ["README", "link", "run"]
+    assert build(text % "README").printed() == ["link", "run", "sub"]
 
 
 def test_ssh_is_the_machines_own_and_never_asks(build, top, repository, tmp_path):

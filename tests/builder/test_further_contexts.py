@@ -175,6 +175,21 @@ def test_what_cannot_be_had_points_at_who_asked_for_it(build):
     assert done.code == 1 and "Dockerfile:2" in done.said
 
 
+def test_mounts_know_the_names_and_what_is_fetched_is_fetched_once(build, other, site):
+    site.files["/plain"] = b"just a file\n"
+    (other / ".dockerignore").write_text("hidden\n")
+    (other / "hidden").write_text("")
+    text = (
+        "FROM bb AS a\nRUN --mount=from=other,target=/o ls /o >/a\n"
+        f"FROM bb AS b\nADD {site.url}/plain /b\n"
+        f"FROM bb\nADD {site.url}/plain /c\nCOPY --from=a /a /a\nCOPY --from=b /b /b\n"
+        "RUN --mount=from=web,target=/w cat /a /b /c /w/context\n"
+    )
+    options = (f"--build-context=other={other}", f"--build-context=web={site.url}/plain")
+    assert build(text, *options).printed() == ["f", *["just a file"] * 3]
+    assert set(site.statuses("/plain")) == {200} and len(site.asked) <= 2
+
+
 def test_checks_know_the_names(build, lamella, context, other):
     (context / "Dockerfile").write_text(COPY)
     done = lamella("build", "--check", f"--build-context=other={other}", context)

@@ -89,6 +89,8 @@ def serving() -> Iterator[Files]:
         def do_GET(self) -> None:
             site.serve(self)
 
+        do_POST = do_GET
+
         def log_message(self, *_: object) -> None: ...
 
     class Server(http.server.ThreadingHTTPServer):

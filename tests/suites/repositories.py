@@ -8,7 +8,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+
+from tests.suites.fileserver import say
 
 _ENVIRON = {
     "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
@@ -69,3 +72,23 @@ def daemon(top: Path) -> Iterator[str]:
     finally:
         os.killpg(process.pid, 15)
         process.wait(10)
+
+
+def http_backend(top: Path, handler: BaseHTTPRequestHandler) -> int:
+    """Answer a request as a web server that runs `git http-backend` for the repositories in `top`; the status."""
+    path, _, query = handler.path.partition("?")
+    body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+    done = subprocess.run(
+        ["git", "http-backend"], input=body, capture_output=True, check=True,
+        env={
+            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(top), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path,
+            "QUERY_STRING": query, "REQUEST_METHOD": handler.command, "REMOTE_ADDR": "127.0.0.1",
+            "CONTENT_TYPE": handler.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": handler.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": handler.headers.get("Git-Protocol", ""), "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
+        },
+    )  # fmt: skip
+    head, _, data = done.stdout.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+    return say(handler, int(headers.pop("Status", "200").split()[0]), data, headers)
