@@ -137,7 +137,7 @@ def forget(database: Database, lease: str) -> None:
     """Remove the rows of `lease`, and note as garbage what nobody else needs."""
     with database.write(durable=False) as connection:
         rows = connection.execute("DELETE FROM leases WHERE lease = ? RETURNING kind, value", (lease,)).fetchall()
-        for kind in ("blob", "layer", "directory"):
+        for kind in ("blob", "layer"):
             connection.executemany(
                 f"INSERT OR IGNORE INTO garbage SELECT '{kind}', ?1 WHERE NOT {needed(kind, '?1')}",
                 [(row[1],) for row in rows if row[0] == kind],
