@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,12 +19,13 @@ from builder.plan import Planner
 from builder.request import BuildRequest, BuildResult, ImageSource
 from builder.solver import Solver, Tools
 from builder.stages import BaseImage, Stage
-from core.errors import NotFound
+from core.errors import InvalidInput, NotFound
 from core.progress import Progress
 from image.platform import Platform
 from image.reference import Reference
 
 if TYPE_CHECKING:
+    from builder.dockerfile.instructions import Dockerfile
     from builder.sources.named import LayoutContext
     from builder.sources.web import Outside
     from runtime.step import StepRunner
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from store.store import Store
 
 SHORT_ID = 12
+MAX_STAGES = 1000
+_FRAMES_A_STAGE = 40  # how deep a walk may go for each, where all stand on one another
 # BuildKit fetches what reads the file under this name; here it is read by what is there, which speaks all of it.
 _OUR_SYNTAX = r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?|dockerfile\.v0"
 
@@ -51,6 +55,7 @@ def build(
     """
     task = progress.task(f"[internal] load build definition from {os.path.basename(request.dockerfile_name)}")
     dockerfile = parse(request.dockerfile, request.dockerfile_name)
+    _make_room(dockerfile)
     task.finish()
     epoch = epoch_of(request)
     with store.leases.take("build") as lease:
@@ -74,6 +79,14 @@ def build(
         )
         image = _solve(request, tools, target, epoch)
     return BuildResult(image, findings)
+
+
+def _make_room(dockerfile: Dockerfile) -> None:
+    """For walks over stages, which go down from each to those below it."""
+    count = len(dockerfile.stages)
+    if count > MAX_STAGES:
+        raise InvalidInput(f"{dockerfile.name} has {count} stages, and {MAX_STAGES} are the limit", "divide it")
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + _FRAMES_A_STAGE * count))
 
 
 def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None) -> Image:

@@ -246,12 +246,11 @@ class Solver:
             return
         for number, step in enumerate(stage.steps):
             origins = _stages_of(step)
-            begun = origins if busy or number else origins[1:]
-            if len(origins) == 1 and begun:
-                self._start(partial(self._know, stage, number, step))
-                continue
+            begun = [] if self._beside.alone else origins if busy or number else origins[1:]
             for origin in begun:
-                self._start(partial(self._solve_new, origin))
+                if not self._is_near(origin):
+                    know = partial(self._know, stage, number, step)
+                    self._start(know if len(origins) == 1 else partial(self.solve, origin))
 
     def _begin_origins(self, stage: Stage, first: int, *, busy: bool = False) -> None:
         """Begin the stages that what is left to build copies from, but (unless `busy`) for one that is wanted at once."""
@@ -273,12 +272,15 @@ class Solver:
         with self._pointing_at(step):
             self._inputs(stage, number)
 
-    def _solve_new(self, stage: Stage) -> None:
-        """Solve a stage unless the cache has it, for then most likely nobody will need its files."""
-        count = len(stage.steps)
-        key = self._own_key(stage, count) if count else self.key(stage, 0)
-        if self._is_fresh(stage) or self._tools.store.records.get(key) is None:
-            self.solve(stage)
+    def _is_near(self, stage: Stage) -> bool:
+        """Whether the cache has all of the stage, so that its files, or what is noted of them, are soon at hand."""
+        return self._once.get(("near", stage), lambda: self._find_near(stage))
+
+    def _find_near(self, stage: Stage) -> bool:
+        if self._is_fresh(stage) or not all(map(self._is_near, _stages_below(stage))):
+            return False
+        numbers = range(1, len(stage.steps) + 1)
+        return all(self._tools.store.records.get(self._own_key(stage, number)) for number in numbers)
 
     def _from_cache(self, stage: Stage) -> list[Made]:
         """The layers of the leading steps that have a record."""
@@ -304,8 +306,10 @@ class Solver:
 
     def _may_change(self, stage: Stage) -> bool:
         """Whether the stage, or one that it is made of, runs again, so that notes on its files do not hold."""
-        below = [stage.base, *(origin for step in stage.steps for origin in step.op.origins())]
-        return self._is_fresh(stage) or any(isinstance(one, Stage) and self._may_change(one) for one in below)
+        return self._once.get(("may change", stage), lambda: self._find_change(stage))
+
+    def _find_change(self, stage: Stage) -> bool:
+        return self._is_fresh(stage) or any(map(self._may_change, _stages_below(stage)))
 
     def _foresee(self, stage: Stage) -> None:
         """What will be needed at the end, done beside the first step: the modules that publish, and keys, for which the
@@ -461,3 +465,9 @@ class Solver:
 def _stages_of(step: Step) -> list[Stage]:
     """The stages whose files the step takes."""
     return [origin for origin in step.op.origins() if isinstance(origin, Stage)]
+
+
+def _stages_below(stage: Stage) -> list[Stage]:
+    """The stages that this one is made of."""
+    base = [stage.base] if isinstance(stage.base, Stage) else []
+    return [*base, *(origin for step in stage.steps for origin in _stages_of(step))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from builder.build import MAX_STAGES
 from tests.conftest import needs
 
 pytestmark = needs("crun")
@@ -83,3 +84,22 @@ def test_an_image_is_found_by_its_id(build):
 def test_another_platform_is_refused_with_the_line(build):
     done = build("FROM --platform=linux/s390x bb\n", check=False)
     assert done.code == 1 and "Dockerfile:1" in done.said and "s390x" in done.said
+
+
+def test_stages_may_stand_on_each_other_in_any_number_of_ways(lamella, context):
+    """Each of two before it: there are more ways down than anybody could walk."""
+    stages = ["FROM scratch AS s0\nCOPY f /f\n", "FROM scratch AS s1\nCOPY f /g\n"]
+    stages += [f"FROM scratch AS s{n}\nCOPY --from=s{n - 1} / /a\nCOPY --from=s{n - 2} /f* /f\n" for n in range(2, 60)]
+    (context / "f").touch()
+    (context / "Dockerfile").write_text("".join(stages))
+    ids = {lamella("build", "-q", "--target=s59", context, timeout=60).stdout for _ in range(2)}
+    assert len(ids) == 1
+
+
+def test_a_chain_of_stages_may_be_as_long_as_the_limit(lamella, context):
+    chain = "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(MAX_STAGES - 1))
+    (context / "Dockerfile").write_text(f"FROM scratch AS s0\nCOPY <<X /x\nX\n{chain}")
+    assert lamella("build", "-q", context).stdout.startswith("sha256:")
+    (context / "Dockerfile").write_text(f"FROM scratch AS s0\n{chain}FROM s0\n")
+    done = lamella("build", context, check=False)
+    assert done.returncode == 1 and "has 1001 stages, and 1000 are the limit" in done.stderr
