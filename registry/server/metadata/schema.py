@@ -35,7 +35,7 @@ MIGRATIONS = (
         kind INTEGER NOT NULL, repository INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL,
         pushed INTEGER NOT NULL, PRIMARY KEY (kind, repository, digest)
     ) WITHOUT ROWID;
-    CREATE INDEX reviews_by_age ON reviews (pushed, since, kind);
+    CREATE INDEX reviews_by_age ON reviews (kind, pushed, since);
     ALTER TABLE manifest_references ADD COLUMN repository INTEGER NOT NULL DEFAULT 0;
     UPDATE manifest_references SET repository = (SELECT repository FROM manifests WHERE id = manifest);
     DROP INDEX manifest_references_by_digest;

@@ -18,8 +18,7 @@ from registry.server.metadata.upkeep import Limits, Review, Standing, TagRecord
 
 T = TypeVar("T")
 _DUE = (
-    "SELECT kind, repository, digest FROM reviews WHERE {kinds} AND "
-    "((pushed = 0 AND since <= ?) OR (pushed = 1 AND since <= ?)) ORDER BY since LIMIT ?"
+    "SELECT kind, repository, digest FROM reviews WHERE kind = ? AND pushed = ? AND since <= ? ORDER BY since LIMIT ?"
 )
 _NEEDED_BY = (
     "SELECT r.name, m.digest, coalesce((SELECT name FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest LIMIT 1), '') "
@@ -56,18 +55,16 @@ class SqliteUpkeep:
         self._write(lambda db: db.execute(sql, (time.time_ns(), repository, digest)))
 
     def review(self, limits: Limits, limit: int) -> tuple[int, int]:
-        kinds = "kind IN (0, 1)" if limits.untagged else "kind = 0"
+        kinds = (MANIFEST, BLOB) if limits.untagged else (BLOB,)
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            due = db.execute(_DUE.format(kinds=kinds), (limits.released, limits.pushed, limit)).fetchall()
+            due = _due(db, kinds, limits, limit)
             return len(due), sum(_decide(db, row[0], row[1], row[2]) for row in due)
 
         return self._write(work)
 
     def due_bytes(self, limits: Limits, limit: int) -> list[Digest]:
-        sql = _DUE.format(kinds="kind = 2")
-        found = self._database.read().execute(sql, (limits.released, limits.pushed, limit))
-        return [Digest(row[2]) for row in found]
+        return [Digest(row[2]) for row in _due(self._database.read(), (BYTES,), limits, limit)]
 
     def forget_bytes(self, digests: Sequence[Digest]) -> set[Digest]:
         def work(db: sqlite3.Connection) -> set[Digest]:
@@ -125,6 +122,15 @@ class SqliteUpkeep:
                 table, key = ("manifests", "digest") if ":" in reference else ("tags", "name")
                 sql = f"UPDATE {table} SET pulled = ? WHERE repository = {REPOSITORY} AND {key} = ?"
                 db.execute(sql, (instant, repository, reference))
+
+
+def _due(db: sqlite3.Connection, kinds: Sequence[int], limits: Limits, limit: int) -> list[sqlite3.Row]:
+    """At most `limit` reviews that are over, the oldest of each kind first."""
+    found: list[sqlite3.Row] = []
+    for kind in kinds:
+        for pushed, before in ((0, limits.released), (1, limits.pushed)):
+            found += db.execute(_DUE, (kind, pushed, before, limit - len(found))).fetchall()
+    return found
 
 
 def _decide(db: sqlite3.Connection, kind: int, owner: int, digest: str) -> bool:
