@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.registries import LamellaRegistry, Registry
-from bench.zb import MANIFEST, MIB, Client, content, manifest
+from bench.zb import MANIFEST, MIB, Client, Workload, content, manifest, run
 from image.digest import Digest
 from registry.server.data import open_data
 from registry.server.metadata.protocol import ManifestRecord
@@ -43,7 +43,18 @@ def reads(registries: list[Registry], seconds: int, say: Callable[[str], None]) 
             row["by"][registry.name] = {"rate": rate, "p99": p99}
         rows.append(row)
         say(f"{title:20} {row['by']}")
+    heads = Workload(
+        "manifest HEAD, 10 clients in Python", _head, 5_000
+    )  # wrk waits for a body that HEAD does not have
+    rows.append(
+        {"title": heads.title, "by": {one.name: run(one.address, heads, 10, seconds / 4) for one in registries}}
+    )
+    say(f"{heads.title:20} {rows[-1]['by']}")
     return rows
+
+
+def _head(client: Client, number: int, choose: random.Random) -> None:
+    client.ask("HEAD", "/v2/bench/small/manifests/latest")
 
 
 def _wrk(url: str, script: Path, seconds: int, connections: int) -> tuple[float, float]:

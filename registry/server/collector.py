@@ -62,10 +62,9 @@ class Collector:
         """Delete the tags that the retention rules do not keep."""
         count = 0
         for name in self.repositories():
-            gone = {one.tag.name: one.tag.digest for one in self.verdicts(name) if not one.stays}
-            for part in _batches(list(gone), BATCH):
+            for part in _batches((one.tag for one in self.verdicts(name) if not one.stays), BATCH):
                 if not self._stop():
-                    count += len(self._metadata.untag(name, {tag: gone[tag] for tag in part}))
+                    count += len(self._metadata.untag(name, part))
         return Collected(tags=count)
 
     def adopt(self) -> int:

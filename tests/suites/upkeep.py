@@ -8,7 +8,7 @@ import pytest
 
 from image.digest import Digest
 from registry.server.metadata.protocol import Allowance, ImmutableTag, MetadataStore, QuotaExceeded
-from registry.server.metadata.upkeep import Limits
+from registry.server.metadata.upkeep import Limits, TagRecord
 from tests.suites.metadata import ONE, TWO, record
 
 HOUR = 3600 * 10**9
@@ -190,9 +190,11 @@ class UpkeepSuite:
         metadata.note_pulls([("a", str(Digest.of(b"m")))], 9)
         assert [one.pulled for one in metadata.tag_records("a", "1", 1)] == [9]
 
-    def test_a_tag_that_moved_meanwhile_is_not_deleted(self, metadata: MetadataStore) -> None:
-        metadata.put_manifest("a", record(b"old"), ["1", "2"])
+    def test_a_tag_that_was_pushed_meanwhile_is_not_deleted(self, metadata: MetadataStore) -> None:
+        metadata.put_manifest("a", record(b"old"), ["1", "2", "3"])
+        seen = metadata.tag_records("a", "", 10)
         metadata.put_manifest("a", record(b"new"), ["1"])
-        old = Digest.of(b"old")
-        assert metadata.untag("a", {"1": old, "2": old, "3": old}) == ["2"] and metadata.tags("a", "", 9) == ["1"]
-        assert metadata.untag("none", {"1": old}) == []
+        metadata.put_manifest("a", record(b"old"), ["2"])
+        metadata.note_pulls([("a", "3")], 5)
+        assert metadata.untag("a", [*seen, TagRecord("4", seen[0].digest, 1)]) == ["3"]
+        assert metadata.tags("a", "", 9) == ["1", "2"] and metadata.untag("none", seen) == []

@@ -126,7 +126,7 @@ class MemoryMetadata(MemoryUpkeep):
     def delete_tag(self, repository: str, tag: str) -> bool:
         with self._lock:
             found = self._find(repository).tags.get(tag)
-            return bool(found and self.untag(repository, {tag: found.digest}))
+            return bool(found and self.untag(repository, [found]))
 
     def tags(self, repository: str, after: str, limit: int) -> list[str] | None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from image.digest import Digest
@@ -169,10 +169,11 @@ class MemoryUpkeep:
             tags = sorted(self._find(repository).tags.values(), key=lambda tag: tag.name)
             return [tag for tag in tags if tag.name > after][:limit]
 
-    def untag(self, repository: str, tags: Mapping[str, Digest]) -> list[str]:
+    def untag(self, repository: str, tags: Iterable[TagRecord]) -> list[str]:
         with self._lock:
             here = self._find(repository)
-            gone = [name for name, digest in tags.items() if name in here.tags and here.tags[name].digest == digest]
+            same = {name: replace(tag, pulled=0) for name, tag in here.tags.items()}
+            gone = [one.name for one in tags if same.get(one.name) == replace(one, pulled=0)]
             for name in gone:
                 self._queue.put("manifest", repository, self._changed(repository).tags.pop(name).digest)
             self._vanish(repository)

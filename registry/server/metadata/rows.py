@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from image.digest import Digest
 from registry.server.metadata.protocol import FREE, Allowance, ImmutableTag, ManifestRecord, QuotaExceeded
+from registry.server.metadata.upkeep import TagRecord
 
 BLOB, MANIFEST, BYTES = 0, 1, 2  # what a review is about
 NO_REPOSITORY = 0
@@ -160,10 +161,11 @@ def point(db: sqlite3.Connection, owner: int, tag: str, digest: Digest, now: int
     )
 
 
-def untag(db: sqlite3.Connection, owner: int, tag: str, now: int, digest: str | None = None) -> bool:
-    """Delete the tag, of `digest` alone where that is given; its manifest is reviewed."""
-    sql = "DELETE FROM tags WHERE repository = ? AND name = ? AND coalesce(?, digest) = digest RETURNING digest"
-    row = db.execute(sql, (owner, tag, digest)).fetchone()
+def untag(db: sqlite3.Connection, owner: int, tag: str, now: int, seen: TagRecord | None = None) -> bool:
+    """Delete the tag, if it is as it was `seen` where that is given; its manifest is reviewed."""
+    same = "" if seen is None else " AND digest = ? AND updated = ?"
+    sql = f"DELETE FROM tags WHERE repository = ? AND name = ?{same} RETURNING digest"
+    row = db.execute(sql, (owner, tag, *(() if seen is None else (seen.digest, seen.pushed)))).fetchone()
     if row is not None:
         review(db, MANIFEST, owner, row[0], now)
         vanish(db, owner)

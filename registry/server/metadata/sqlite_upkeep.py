@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,13 +106,13 @@ class SqliteUpkeep:
         found = self._database.read().execute(sql, (repository, after, limit))
         return [TagRecord(row[0], Digest(row[1]), row[2], row[3]) for row in found]
 
-    def untag(self, repository: str, tags: Mapping[str, Digest]) -> list[str]:
+    def untag(self, repository: str, tags: Iterable[TagRecord]) -> list[str]:
         def work(db: sqlite3.Connection) -> list[str]:
             owner = rows.find(db, repository)
             if owner is None:
                 return []
             now = time.time_ns()
-            return [tag for tag, digest in tags.items() if rows.untag(db, owner, tag, now, digest)]
+            return [tag.name for tag in tags if rows.untag(db, owner, tag.name, now, tag)]
 
         return self._write(work)
 

@@ -8,7 +8,7 @@ refers to; a blob's **bytes** that no repository has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,8 +93,8 @@ class Retention(Protocol):
     def tag_records(self, repository: str, after: str, limit: int) -> list[TagRecord]:
         """At most `limit` tags that sort after `after`, by bytes."""
 
-    def untag(self, repository: str, tags: Mapping[str, Digest]) -> list[str]:
-        """Delete those that still point there, in one transaction; their names."""
+    def untag(self, repository: str, tags: Iterable[TagRecord]) -> list[str]:
+        """Delete those that nobody has pushed since, in one transaction; their names."""
 
     def note_pulls(self, pulls: Iterable[tuple[str, str]], instant: int) -> None:
         """Of (repository, tag or digest). A power loss may undo it."""
