@@ -81,7 +81,7 @@ def measure_registries(options: argparse.Namespace) -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lamella-bench.")))
         area = stack.enter_context(work.fresh_xfs(scratch / "xfs"))
         registries = list(started([r(area) for r in (LamellaRegistry, DockerRegistry, Distribution)], stack))
-        found = environment([], registries)
+        found = environment([], registries) | {"backend": "not used"}
         part = (options.rounds or 10) / 10
         found["zb"] = {"reads": registry_scale.reads(registries, max(1, round(4 * part)), say)}
         save(found, options.save)

@@ -18,7 +18,7 @@ def registry_tables(found: dict[str, list[Row]]) -> list[str]:
         lines += ["", "zb's workloads with 10 clients: images (or requests) a second, and p99:", ""]
         lines += _side_by_side(found["workloads"], _rate, lambda one: float(one["rate"]))
     if found.get("large"):
-        lines += ["", "Large blobs, in seconds:", ""]
+        lines += ["", "Large blobs, in seconds, and the server's peak memory (less is better):", ""]
         lines += _side_by_side(found["large"], str, float)
     if found.get("grown"):
         lines += ["", "lamella's registry alone, with a million tags and 100,000 repositories:", ""]

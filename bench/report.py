@@ -40,7 +40,17 @@ def table(found: dict[str, Any]) -> str:
     ]  # fmt: skip
     only = "scale" in found or "zb" in found
     lines = [*lines, *map(row, found["cases"])] if found["cases"] or not only else lines[:-3]
-    return "\n".join([*lines, *registry_tables(found.get("zb", {})), *curve_table(found.get("curves", [])), *scale_tables(found.get("scale", {}))]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                *registry_tables(found.get("zb", {})),
+                *curve_table(found.get("curves", [])),
+                *scale_tables(found.get("scale", {})),
+            ]
+        )
+        + "\n"
+    )
 
 
 def curve_table(rows: list[dict[str, Any]]) -> list[str]:

@@ -60,7 +60,7 @@ def gc(
         policy = replace(policy, delay=wait, unreferenced=wait)
     metadata, blobs = open_data(place, sync=settings.sync)
     try:
-        collector = Collector(metadata, blobs, policy)
+        collector = Collector(metadata, blobs, policy, rest=1.0)  # a server beside it gets every second turn
         if dry_run:
             say_fates(tag_fates(collector), template)
             say_fates(blob_fates(collector, metadata, blobs, policy), template)

@@ -25,7 +25,7 @@ from registry.server.storage.protocol import RegistryBlobs
 T = TypeVar("T")
 BATCH = 100  # decisions in one transaction: others wait for it
 REMOVERS = 8  # one file after the other a disk that discards removes some hundreds a second, side by side thousands
-FREED = 500  # blobs that one transaction forgets; their bytes go after it
+FREED = 200  # blobs that one transaction forgets; their bytes go after it
 PAGE = 5_000
 
 
