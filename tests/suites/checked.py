@@ -23,11 +23,10 @@ from store.images import Image
 FOREIGN = "s390x" if host_platform().architecture != "s390x" else "amd64"
 
 
-def findings(
-    text: str, args: Mapping[str, str] | None = None, ignored: Sequence[str] = (), target: str | None = None,
-    config: ContainerConfig | None = None, unknown: Sequence[str] = (),
-) -> tuple[Finding, ...]:  # fmt: skip
-    """Of all stages, or of the target alone. Images called `foreign` are for another platform; all have this `config`."""
+def planner_of(
+    text: str, args: Mapping[str, str] | None = None, target: str | None = None, config: ContainerConfig | None = None
+) -> Planner:
+    """Plans `text`. Images called `foreign` are for another platform; all have this `config`."""
     request = BuildRequest(text.encode(), "Dockerfile", Path("/nowhere"), args=dict(args or {}), target=target or "")
 
     def find(name: str, platform: Platform) -> BaseImage:
@@ -36,8 +35,16 @@ def findings(
         image = scratch().changed(config=config or ContainerConfig(), platform=offered)
         return BaseImage(_row(image), image, name)
 
-    dockerfile = parse(request.dockerfile, "Dockerfile")
-    planner = Planner(request, dockerfile, find)
+    return Planner(request, parse(request.dockerfile, "Dockerfile"), find)
+
+
+def findings(
+    text: str, args: Mapping[str, str] | None = None, ignored: Sequence[str] = (), target: str | None = None,
+    config: ContainerConfig | None = None, unknown: Sequence[str] = (),
+) -> tuple[Finding, ...]:  # fmt: skip
+    """Of all stages, or of the target alone; see `planner_of`."""
+    planner = planner_of(text, args, target, config)
+    request, dockerfile = planner.request, planner.dockerfile
     for number in range(0 if target else len(dockerfile.stages)):
         planner.stage(number)
     if target:
