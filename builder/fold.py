@@ -53,7 +53,7 @@ def _label(state: StageState, one: Label) -> StageState:
 
 def _cmd(state: StageState, one: Cmd) -> StageState:
     argv = one.command.argv(state.shell)
-    changed = state.configured(cmd=argv, args_escaped=one.command.shell)
+    changed = state.configured(cmd=argv, args_escaped=True)
     return replace(changed, cmd_set=True).noted(f"CMD {quoted_list(argv)}")
 
 
@@ -61,7 +61,7 @@ def _entrypoint(state: StageState, one: Entrypoint) -> StageState:
     argv = one.command.argv(state.shell)
     changed = state.configured(entrypoint=argv)
     if not state.cmd_set:
-        changed = changed.configured(cmd=None, args_escaped=False)
+        changed = changed.configured(cmd=None)
     return changed.noted(f"ENTRYPOINT {quoted_list(argv)}")
 
 
@@ -71,7 +71,7 @@ def _shell(state: StageState, one: Shell) -> StageState:
 
 def _expose(state: StageState, one: Expose) -> StageState:
     ports = tuple(sorted({*state.config.exposed_ports, *one.ports}))
-    return state.configured(exposed_ports=ports).noted(f"EXPOSE [{' '.join(one.ports)}]")
+    return state.configured(exposed_ports=ports).noted(f"EXPOSE [{' '.join(sorted(one.ports))}]")
 
 
 def _volume(state: StageState, one: Volume) -> StageState:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from builder.dockerfile.glob import Glob
 from core.errors import InvalidInput
 from core.value import Value
 
 Lookup = Callable[[str], str | None]
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = re.compile(f"[{SPACES}]+")
 MAX_DEPTH = 100
 _SPECIAL = "@*#?-$!0"
 
@@ -89,21 +91,24 @@ def _nothing(_: str) -> None:
 class _Words:
     def __init__(self) -> None:
         self.done: list[str] = []
-        self.current = ""
+        self.current: list[str] = []
 
     def split(self, text: str) -> None:
-        for ch in text:
-            if ch not in SPACES:
-                self.current += ch
-            elif self.current:
-                self.done.append(self.current)
-                self.current = ""
+        first, *more = _SPACES.split(text)
+        self.whole(first)
+        for word in more:
+            self.finish()
+            self.whole(word)
 
     def whole(self, text: str) -> None:
-        self.current += text
+        if text:
+            self.current.append(text)
 
     def finish(self) -> list[str]:
-        return [*self.done, self.current] if self.current else self.done
+        if self.current:
+            self.done.append("".join(self.current))
+            self.current.clear()
+        return self.done
 
 
 class _Scan:
@@ -291,8 +296,7 @@ class _Scan:
         value = self.lookup(name)
         if value is None and self.keep_unset:
             return self.source[start : self.at]
-        compiled = _pattern(pattern, greedy=True)
-        return compiled.sub(lambda _: replacement, self._value(name, value), 0 if everywhere else 1)
+        return _glob(pattern).replaced(self._value(name, value), replacement, everywhere=everywhere)
 
 
 def _missing(what: str) -> ExpansionError:
@@ -312,29 +316,17 @@ def _alternative(name: str, value: str | None, operator: str, word: str, null_is
 
 def _trimmed(value: str, pattern: str, operator: str) -> str:
     """`value` without the shortest (`#`, `%`) or longest (`##`, `%%`) prefix or suffix that matches."""
-    greedy = pattern.startswith(operator)
-    compiled = _pattern(pattern[greedy:], greedy=greedy)
+    longest = pattern.startswith(operator)
+    glob = _glob(pattern[longest:])
     if operator == "#":
-        found = compiled.match(value)
-        return value[found.end() :] if found else value
-    ends = [at for at in range(len(value) + 1) if compiled.fullmatch(value, at)]
-    return value[: ends[0] if greedy else ends[-1]] if ends else value
+        end = glob.prefix(value, longest=longest)
+        return value if end is None else value[end:]
+    end = glob.reversed().prefix(value[::-1], longest=longest)
+    return value if end is None else value[: len(value) - end]
 
 
-def _pattern(pattern: str, *, greedy: bool) -> re.Pattern[str]:
-    """A shell pattern of `*`, `?` and escapes (no brackets) as a regular expression."""
-    out: list[str] = []
-    characters = iter(pattern)
-    for ch in characters:
-        if ch == "*":
-            out.append(".*" if greedy else ".*?")
-        elif ch == "?":
-            out.append(".")
-        elif ch == "\\":
-            escaped = next(characters, "")
-            if escaped not in ("*", "?", "\\", "}", "/"):
-                raise ExpansionError(f"invalid escape '\\{escaped}' in the pattern {pattern!r}")
-            out.append(re.escape(escaped))
-        else:
-            out.append(re.escape(ch))
-    return re.compile("".join(out))
+def _glob(pattern: str) -> Glob:
+    try:
+        return Glob.of(pattern)
+    except ValueError as error:
+        raise ExpansionError(str(error)) from None

@@ -7,10 +7,10 @@ directory above it, so whole directories can be left out without a look inside, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from builder.dockerfile.expand import SPACES
-from builder.dockerfile.wildcard import compile_name, has_wildcard, pieces, unescaped
+from builder.dockerfile.wildcard import SLASH, Piece, compile_name, expression, has_wildcard, pieces, unescaped
 from core.errors import InvalidInput
 from core.value import Value, field
 
@@ -163,17 +163,35 @@ def _translate(pattern: str) -> str:
     found = list(pieces(pattern))
     if pattern.startswith("**") and all(kind == "text" for kind, _ in found[2:]):
         # `**foo` is any path that ends so, `**/foo` any that ends with that name.
-        rest = "".join(expression for _, expression in found[2:])
-        return f"(?:.*{rest}|{rest.removeprefix('/')})" if rest.startswith("/") else f".*{rest}"
-    out: list[str] = []
+        end = "".join(one for _, one in found[2:])
+        return f"(?:.*{end}|{end.removeprefix('/')})" if end.startswith("/") else f".*{end}"
+    runs, ends_open = _runs_between(found)
+    first, *rest = runs
+    between, last = (rest, None) if ends_open else (rest[:-1], rest[-1:])
+    out = [expression(first), *map(_anywhere, between)]
+    out += [".*"] if last is None else [f"(?:.*/)?{expression(run)}" for run in last]
+    return "".join(out)
+
+
+def _runs_between(found: Sequence[Piece]) -> tuple[list[list[Piece]], bool]:
+    """What stands between the `**` (each taken with the slash after it), and whether one is at the very end."""
+    runs: list[list[Piece]] = [[]]
     at = 0
     while at < len(found):
-        if found[at][0] == "star" and found[at + 1 : at + 2] and found[at + 1][0] == "star":
-            at += 2
-            if found[at : at + 1] == [("text", "/")]:
-                at += 1
-            out.append(".*" if at == len(found) else "(?:.*/)?")
+        if [kind for kind, _ in found[at : at + 2]] != ["star", "star"]:
+            runs[-1].append(found[at])
+            at += 1
             continue
-        out.append(found[at][1])
-        at += 1
-    return "".join(out)
+        at += 3 if found[at + 2 : at + 3] == [SLASH] else 2
+        if len(runs) == 1 or runs[-1]:  # of several in a row one is enough
+            runs.append([])
+        if at == len(found):
+            return runs[:-1], True
+    return runs, False
+
+
+def _anywhere(run: Sequence[Piece]) -> str:
+    """A run below any directory. Whole names are settled where they are found first, or `**` after `**` would take for ever."""
+    if run[-1] == SLASH and not any(kind == "class" for kind, _ in run):
+        return f"(?>(?:.*?/)??{expression(run)})"
+    return f"(?:.*/)?{expression(run)}"

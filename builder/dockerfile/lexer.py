@@ -12,7 +12,7 @@ from core.value import Value
 
 MAX_LINE = 65535  # bytes in one physical line, as everybody's parser has it
 _BOM = b"\xef\xbb\xbf"
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _WITH_HEREDOC = ("ADD", "COPY", "RUN")
 DIRECTIVES = ("syntax", "escape", "check")
 
@@ -110,13 +110,14 @@ class Lexer:
         if not found or key not in DIRECTIVES:
             self._directives_over = True
             return False
+        value = found[2].rstrip()
         if key in self.directives:
             raise self._directive_error(f"only one {key} directive can be used", line)
         if key == "escape":
-            if found[2] not in ("\\", "`"):
-                raise self._directive_error(f"invalid escape character: {found[2]!r}", line, "use \\ or `")
-            self.escape = found[2]
-        self.directives[key] = found[2]
+            if value not in ("\\", "`"):
+                raise self._directive_error(f"invalid escape character: {value!r}", line, "use \\ or `")
+            self.escape = value
+        self.directives[key] = value
         return True
 
     def _directive_error(self, what: str, line: str, hint: str | None = None) -> DockerfileError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from core.errors import InvalidInput
 
 # One piece of a pattern: what it is ("text", "any", "star", "class") and its regular expression.
 Piece = tuple[str, str]
+SLASH: Piece = ("text", "/")
 _NEVER = "(?!)"
 
 
@@ -26,7 +27,37 @@ def unescaped(text: str) -> str:
 @functools.cache
 def compile_name(pattern: str) -> re.Pattern[str]:
     """For matching one name of a path, or a whole path where `*` and `?` stop at `/`. Raises InvalidInput."""
-    return re.compile("".join(expression for _, expression in pieces(pattern)), re.DOTALL)
+    return re.compile(expression(list(pieces(pattern))), re.DOTALL)
+
+
+def expression(found: Sequence[Piece]) -> str:
+    """The regular expression of pieces without `**`, which takes time in proportion to the path.
+
+    In each name all but the last `*` are settled where what follows them is found first. That is not enough where a class
+    may hold a slash: there every `*` is tried at every place.
+    """
+    if any(kind == "class" and re.fullmatch(one, "/") for kind, one in found):
+        return "".join(one for _, one in found)
+    names: list[list[Piece]] = [[]]
+    for piece in found:
+        if piece == SLASH:
+            names.append([])
+        else:
+            names[-1].append(piece)
+    return "/".join(map(_name, names))
+
+
+def _name(found: Sequence[Piece]) -> str:
+    parts = [""]
+    for kind, one in found:
+        if kind != "star":
+            parts[-1] += one
+        elif len(parts) == 1 or parts[-1]:
+            parts.append("")
+    if len(parts) == 1:
+        return parts[0]
+    first, *between, last = parts
+    return first + "".join(f"(?>[^/]*?{part})" for part in between) + "[^/]*" + last
 
 
 def pieces(pattern: str) -> Iterator[Piece]:

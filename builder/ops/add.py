@@ -48,7 +48,7 @@ class Part(Value):
                 copier = copy.copier(place)
                 for source in sources:
                     if not source.is_directory and is_archive(source.path):
-                        os.close(place.open_directory())
+                        os.close(place.open_directory(plain=True))  # as BuildKit has it
                         unpack(source.path, place.root, place.path, place.owner)
                     else:
                         copy.copy_one(context, source, place, copier)

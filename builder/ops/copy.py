@@ -132,6 +132,7 @@ class CopyOp(Value):
             except BaseException:
                 os.close(fd)
                 raise
+            place.dated(target, os.fspath(source.path))
             copier.contents(fd, target, context.skip(source, Ignore.of(self.exclude)))
             return
         target, name = place.open_for_file(source.base)

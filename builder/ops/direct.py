@@ -38,6 +38,7 @@ def prepare(context: Context, sources: Sequence[Source], exclude: Ignore, place:
     for source in sources:
         if source.is_directory:
             target, name = place.open_directory(), ""
+            place.dated(target, os.fspath(source.path))
         else:
             target, name = place.open_for_file(source.base)
         try:

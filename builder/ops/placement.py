@@ -32,6 +32,7 @@ class Placement:
         self.owner = owner
         self.mode = mode
         self._times: dict[str, int] = {}
+        self._new: set[str] = set()
 
     def __enter__(self) -> Placement:
         return self
@@ -44,20 +45,27 @@ class Placement:
         """The destination on this host, links followed."""
         return resolve_in(self.root, self.path)
 
-    def open_directory(self) -> int:
-        """A descriptor of the destination as a directory, which is made when missing. The caller closes it."""
-        return self._open(self.host_path())
+    def open_directory(self, *, plain: bool = False) -> int:
+        """A descriptor of the destination as a directory, which is made when missing, `plain` without regard to --chmod.
+        The caller closes it."""
+        return self._open(self.host_path(), None if plain else self.mode)
 
     def open_for_file(self, name: str) -> tuple[int, str]:
         """A descriptor of the directory that a source file goes into, and the name it gets there: its own, where the
         destination is a directory or was written as one."""
         host = self.host_path()
         if self.directory or os.path.isdir(host):
-            return self._open(host), name
+            return self._open(host, self.mode), name
         parent, _, last = host.rpartition("/")
-        return self._open(parent), last
+        return self._open(parent, self.mode), last
 
-    def _open(self, host: str) -> int:
+    def dated(self, directory: int, source: str) -> None:
+        """Let `directory`, a descriptor, have the time of the directory `source`, if it was made here: BuildKit does so."""
+        path = os.readlink(f"/proc/self/fd/{directory}")
+        if path in self._new:
+            self._times[path] = os.stat(source).st_mtime_ns
+
+    def _open(self, host: str, change: ModeChange | None) -> int:
         missing: list[str] = []
         top = os.fspath(self.root).rstrip("/")
         current = host
@@ -71,12 +79,12 @@ class Placement:
         fd = os.open(current, _DIRECTORY)
         self._times.setdefault(current, os.fstat(fd).st_mtime_ns)
         for name in reversed(missing):
-            fd = self._make(fd, name)
+            fd = self._make(fd, name, change)
         return fd
 
-    def _make(self, parent: int, name: str) -> int:
+    def _make(self, parent: int, name: str, change: ModeChange | None) -> int:
         try:
-            mode = self.mode.of(0o755, directory=True) if self.mode else 0o755
+            mode = change.of(0o755, directory=True) if change else 0o755
             os.mkdir(name, mode, dir_fd=parent)
             fd = os.open(name, _DIRECTORY, dir_fd=parent)
             if self.owner:
@@ -89,7 +97,9 @@ class Placement:
 
     def _made(self, fd: int) -> None:
         # Its time is set at the end, like that of those which were there: what is put into it would change it.
-        self._times[os.readlink(f"/proc/self/fd/{fd}")] = self.instant
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        self._times[path] = self.instant
+        self._new.add(path)
 
 
 def _kind(path: str) -> int | None:

@@ -70,7 +70,7 @@ def _fact(line: Line, escape: str) -> list[Any]:
 
 def _their_fact(one: Any) -> list[Any]:
     # Of an ONBUILD's trigger the wheel tells neither flags nor heredocs; and of an unknown instruction nothing that counts.
-    name, head = one.cmd.upper(), one.cmd.upper()
+    name = head = (one.cmd or "").upper()
     docs = [[doc.name, doc.file_descriptor, doc.content] for doc in one.heredocs]
     flags = list(one.flags)
     if name == "ONBUILD":

@@ -106,7 +106,9 @@ def _known_to_differ(data: bytes, expected: readings.Reading) -> bool:
     """What testdata/dockerfiles/differences explains, and two things that only random text does: a line of continuations
     alone has no name and is an error here; in flags the wheel takes UTF-8 apart into its bytes."""
     flags = b"--" in data and (b"escape" in data.lower() or not data.isascii())
-    whole = any(one[4] for one in expected) and any(not _is_whole(one.original) for one in readings.commands(data))
+    whole = any(one[4] for one in expected) and any(
+        not _is_whole(one.original or "") for one in readings.commands(data)
+    )
     return flags or whole or any(not one[0] for one in expected)
 
 
