@@ -10,7 +10,7 @@ from core.value import Value
 from image.digest import Digest
 from registry.server.collector import Collector
 from registry.server.metadata.protocol import MetadataStore
-from registry.server.metadata.upkeep import Standing
+from registry.server.metadata.upkeep import Review, Standing
 from registry.server.policy import SECOND, Policy
 from registry.server.storage.protocol import RegistryBlobs
 
@@ -36,13 +36,26 @@ def blob_fates(collector: Collector, metadata: MetadataStore, blobs: RegistryBlo
     for digest in collector.stored():
         size = blobs.stat(digest)
         if size is not None:
-            yield _fate(digest, size, metadata.standing(digest), policy, time.time_ns())
+            found = metadata.standing(digest)
+            if not found.manifest:
+                yield _idle(digest, size, found, policy, time.time_ns())
+            else:
+                yield _needed(digest, size, found, metadata.doubted(found.repository, Digest(found.manifest)), policy)
 
 
-def _fate(digest: Digest, size: int, found: Standing, policy: Policy, now: int) -> Fate:
-    if found.manifest:
-        where = f"{found.repository}:{found.tag}" if found.tag else f"{found.repository}@{found.manifest}"
-        return Fate(digest, size, True, f"needed by {where}")
+def _needed(digest: Digest, size: int, found: Standing, review: Review | None, policy: Policy) -> Fate:
+    """Of a blob that a manifest needs: as long as nothing names that, it waits for the same review, and then for its own."""
+    if found.tag:
+        return Fate(digest, size, True, f"needed by {found.repository}:{found.tag}")
+    why = f"needed by {found.repository}@{found.manifest}"
+    if review is None or not policy.untagged:
+        return Fate(digest, size, True, why)
+    left = review.since + (policy.unreferenced if review.pushed else policy.delay) - time.time_ns()
+    when = f"to go in {_span(left)}" if left > 0 else "to go now"
+    return Fate(digest, size, left > 0 or policy.delay > 0, f"{why}, which nothing names: {when}")
+
+
+def _idle(digest: Digest, size: int, found: Standing, policy: Policy, now: int) -> Fate:
     if found.since is None:
         why = f"{found.idle} has it" if found.idle else "no repository has it: a push is ending, or a crash left it"
         return Fate(digest, size, True, f"{why}; it will be reviewed")

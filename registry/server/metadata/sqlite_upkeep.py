@@ -21,9 +21,9 @@ _DUE = (
     "SELECT kind, repository, digest FROM reviews WHERE kind = ? AND pushed = ? AND since <= ? ORDER BY since LIMIT ?"
 )
 _NEEDED_BY = (
-    "SELECT r.name, m.digest, coalesce((SELECT name FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest LIMIT 1), '') "
+    "SELECT r.name, m.digest, coalesce((SELECT name FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest LIMIT 1), '') tag "
     "FROM manifest_references f JOIN manifests m ON m.id = f.manifest JOIN repositories r ON r.id = m.repository "
-    "WHERE f.digest = ? AND EXISTS (SELECT 1 FROM blob_links l WHERE l.repository = f.repository AND l.digest = f.digest) LIMIT 1"
+    "WHERE f.digest = ? AND EXISTS (SELECT 1 FROM blob_links l WHERE l.repository = f.repository AND l.digest = f.digest) ORDER BY tag = '' LIMIT 1"
 )
 _IDLE = (
     "SELECT r.name, v.since, v.pushed FROM blob_links l JOIN repositories r ON r.id = l.repository "

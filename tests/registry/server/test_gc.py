@@ -94,8 +94,11 @@ def test_a_dry_run_says_of_each_blob_why_it_stays_and_removes_nothing(start: Sta
     place = data / f"blobs/sha256/{orphan[7:9]}/{orphan[7:]}"
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(b"orphan")
+    untagged = json.loads(server.image("team/app", "2.0", b"of an untagged one"))["layers"][0]["digest"]
+    server.ask("DELETE", "/v2/team/app/manifests/2.0")
     before = stored(data)
     found = fates(data)
+    assert found[untagged][0] == "keep" and ", which nothing names: to go in" in found[untagged][1]
     config = json.loads(raw)["config"]["digest"]
     assert found[sha256(b"needed")] == found[config] == ("keep", "needed by team/app:1.0")
     assert (
@@ -105,9 +108,9 @@ def test_a_dry_run_says_of_each_blob_why_it_stays_and_removes_nothing(start: Sta
     assert found[deleted][0] == "keep" and found[deleted][1].startswith("no repository has it, released")
     assert found[orphan] == ("keep", "no repository has it: a push is ending, or a crash left it; it will be reviewed")
     at_once = fates(data, "--delay", "0")
-    assert [at_once[name][0] for name in (sha256(b"needed"), loose, deleted)] == ["keep", "delete", "delete"]
+    assert [at_once[name][0] for name in (sha256(b"needed"), loose, deleted, untagged)] == ["keep", *["delete"] * 3]
     assert stored(data) == before
-    assert "Deleted 0 tags, 1 manifests and blobs of repositories, 3 blobs." in gc(data, "--delay", "0")
+    assert "Deleted 0 tags, 3 manifests and blobs of repositories, 4 blobs." in gc(data, "--delay", "0")
     assert stored(data) == {sha256(b"needed"), config}
 
 
