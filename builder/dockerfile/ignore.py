@@ -10,7 +10,17 @@ import re
 from collections.abc import Iterable, Sequence
 
 from builder.dockerfile.expand import SPACES
-from builder.dockerfile.wildcard import SLASH, Piece, compile_name, expression, has_wildcard, pieces, unescaped
+from builder.dockerfile.wildcard import (
+    SLASH,
+    Piece,
+    compile_name,
+    crosses,
+    expression,
+    has_wildcard,
+    pieces,
+    tamed,
+    unescaped,
+)
 from core.errors import InvalidInput
 from core.value import Value, field
 
@@ -160,7 +170,7 @@ def _clean(pattern: str) -> str:
 
 def _translate(pattern: str) -> str:
     """`pattern` as a regular expression for whole paths. `**` is any depth; see reference 1.6 for its corners."""
-    found = list(pieces(pattern))
+    found = tamed(pieces(pattern))
     if pattern.startswith("**") and all(kind == "text" for kind, _ in found[2:]):
         # `**foo` is any path that ends so, `**/foo` any that ends with that name.
         end = "".join(one for _, one in found[2:])
@@ -192,6 +202,6 @@ def _runs_between(found: Sequence[Piece]) -> tuple[list[list[Piece]], bool]:
 
 def _anywhere(run: Sequence[Piece]) -> str:
     """A run below any directory. Whole names are settled where they are found first, or `**` after `**` would take for ever."""
-    if run[-1] == SLASH and not any(kind == "class" for kind, _ in run):
+    if run[-1] == SLASH and not crosses(run):
         return f"(?>(?:.*?/)??{expression(run)})"
     return f"(?:.*/)?{expression(run)}"

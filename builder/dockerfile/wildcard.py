@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from core.errors import InvalidInput
 
@@ -27,16 +27,31 @@ def unescaped(text: str) -> str:
 @functools.cache
 def compile_name(pattern: str) -> re.Pattern[str]:
     """For matching one name of a path, or a whole path where `*` and `?` stop at `/`. Raises InvalidInput."""
-    return re.compile(expression(list(pieces(pattern))), re.DOTALL)
+    return re.compile(expression(tamed(pieces(pattern))), re.DOTALL)
+
+
+def tamed(found: Iterable[Piece]) -> list[Piece]:
+    """`found`; where there are more than two stars, classes such as `[^a]` match no slash there.
+
+    In Go they do, but then every star must be tried at every place, which one rule could make take for ever.
+    """
+    those = list(found)
+    if sum(kind == "star" for kind, _ in those) <= 2:
+        return those
+    return [(kind, f"(?!/){one}" if kind == "class" else one) for kind, one in those]
+
+
+def crosses(found: Iterable[Piece]) -> bool:
+    """Whether a class among `found` matches a slash."""
+    return any(kind == "class" and re.fullmatch(one, "/") for kind, one in found)
 
 
 def expression(found: Sequence[Piece]) -> str:
     """The regular expression of pieces without `**`, which takes time in proportion to the path.
 
-    In each name all but the last `*` are settled where what follows them is found first. That is not enough where a class
-    may hold a slash: there every `*` is tried at every place.
+    In each name all but the last `*` are settled where what follows them is found first.
     """
-    if any(kind == "class" and re.fullmatch(one, "/") for kind, one in found):
+    if crosses(found):
         return "".join(one for _, one in found)
     names: list[list[Piece]] = [[]]
     for piece in found:

@@ -115,6 +115,8 @@ WORK: dict[str, tuple[int, Callable[[int], object]]] = {
     "prefixes": (20000, lambda size: expand("${a##*a*a*a*b}", {"a": "a" * size}.get)),
     "replacements": (20000, lambda size: expand("${a//a*a*b/x}", {"a": "a" * size}.get)),
     "stars in a rule": (100, lambda size: _matched("*a" * size + "b", "a" * 3 * size)),
+    "stars and a class": (100, lambda size: _matched("[^z]" + "*a" * 8 + "b", "a" * size)),
+    "double stars and classes": (60, lambda size: _matched("**/[^z]/" * 9 + "b", "/".join("a" * size))),
     "double stars in a rule": (60, lambda size: _matched("**/a/" * size + "b", "/".join("a" * 3 * size))),
     "double stars in a row": (500, lambda size: _matched("**/" * size + "b", "/".join("a" * size))),
     "rules": (1000, lambda size: Ignore.of([f"x{n}/*" for n in range(size)]).ignores("a/b")),
