@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -46,6 +47,16 @@ def _heard(spec: dict[str, object], nothing: int, output: Output, stop: Stop | N
         return keepers[0]
 
     try:
-        return hear(begin, output, lambda: os.kill(keepers[0], signal.SIGKILL), stop)
+        return hear(begin, output, lambda: _end(keepers[0]), stop)
     finally:
         os.close(nothing)
+
+
+def _end(keeper: int) -> None:
+    """Kill the init that the keeper waits for: so the keeper ends when everything inside has, and not before."""
+    inits: list[int] = []
+    with contextlib.suppress(OSError):
+        inits = [*map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())]
+    for pid in inits or [keeper]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

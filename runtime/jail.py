@@ -108,6 +108,10 @@ def _raise_loopback() -> None:
 
 
 def _enter(jail: Jail, syscalls: Any) -> int:
+    # Whatever is loaded must be before the root is another one.
+    from runtime.capabilities import ALL
+    from runtime.seccomp_compile import load
+
     syscalls.die_with_parent(signal.SIGKILL)
     spec = jail.spec
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
@@ -115,6 +119,8 @@ def _enter(jail: Jail, syscalls: Any) -> int:
     syscalls.mount(root, root, flags=syscalls.MS_BIND | syscalls.MS_REC)
     for mount in spec["mounts"]:
         _mount(root, mount, syscalls)
+    for mount in spec["mounts"]:  # last, for a mount may stand in one that is to be read-only
+        _restrict(root, mount, syscalls)
     _finish_dev(root)
     for path in spec["linux"].get("readonlyPaths", ()):
         _protect(root + path, syscalls)
@@ -128,7 +134,8 @@ def _enter(jail: Jail, syscalls: Any) -> int:
     syscalls.pivot_root(".", ".")
     syscalls.unmount(".")
     os.chdir("/")
-    return _execute(spec["process"], syscalls, spec.get("annotations", {}).get(ANNOTATION))
+    program = spec.get("annotations", {}).get(ANNOTATION)
+    return _execute(spec["process"], syscalls, ALL, lambda: load(binascii.a2b_base64(program)) if program else None)
 
 
 def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
@@ -136,7 +143,7 @@ def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
 
     target = resolve_in(root, mount["destination"])
     options = mount.get("options", [])
-    flags = sum(_FLAGS.get(option, 0) for option in set(options))
+    flags = _flags(mount)
     data = ",".join(option for option in options if option not in _FLAGS and option not in _WORDS)
     if mount["type"] != "bind":
         os.makedirs(target, 0o755, exist_ok=True)
@@ -147,8 +154,20 @@ def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
         _make_point(mount["source"], target)
     if "remount" not in options:
         syscalls.mount(mount["source"], target, flags=syscalls.MS_BIND | syscalls.MS_REC)
-    if flags:
+
+
+def _restrict(root: str, mount: dict[str, Any], syscalls: Any) -> None:
+    """Give a bind mount its flags."""
+    from core.paths import resolve_in
+
+    flags = _flags(mount)
+    if mount["type"] == "bind" and flags:
+        target = resolve_in(root, mount["destination"])
         syscalls.mount("none", target, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | flags)
+
+
+def _flags(mount: dict[str, Any]) -> int:
+    return sum(_FLAGS.get(option, 0) for option in set(mount.get("options", [])))
 
 
 def _optional(kind: str) -> contextlib.AbstractContextManager[None]:
@@ -185,17 +204,13 @@ def _mask(path: str, syscalls: Any) -> None:
             syscalls.mount("/dev/null", path, flags=syscalls.MS_BIND)
 
 
-def _execute(process: dict[str, Any], syscalls: Any, program: str | None) -> int:
-    from runtime.capabilities import ALL
-    from runtime.seccomp_compile import load
-
+def _execute(process: dict[str, Any], syscalls: Any, known: Sequence[str], filter_calls: Callable[[], None]) -> int:
     kept = set(process["capabilities"]["bounding"])
-    for number, name in enumerate(ALL):
+    for number, name in enumerate(known):
         if name not in kept:
             with contextlib.suppress(OSError):  # a kernel that does not know it cannot grant it
                 syscalls.drop_capability(number)
-    if program:
-        load(binascii.a2b_base64(program))
+    filter_calls()
     for limit in process.get("rlimits", ()):
         _set_limit(limit)
     user = process["user"]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.probe import installed
+from runtime.state import state_directory
 from tests.conftest import ROOT, needs
 
 pytestmark = needs("crun")
@@ -69,12 +71,16 @@ def test_a_source_is_a_path_inside_and_names_no_pattern(build):
 
 
 def test_owners_are_roots_and_sockets_are_none(build, context):
-    (context / "mine").write_text("x")
-    os.chown(context / "mine", 1000, 1000)
+    for name in ("own", "talk"):
+        (context / name).mkdir()
+    (context / "own/mine").write_text("x")
+    os.chown(context / "own/mine", 1000, 0)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(context / "sock"))
-        done = build("FROM bb\nRUN --mount=target=/s stat -c '%u %F' /s/mine /s/sock\n")
-    assert done.printed() == ["0 regular file", "0 regular empty file"]
+        listener.bind(os.path.relpath(context / "talk/sock"))
+        text = (
+            "FROM bb\nRUN --mount=source=own,target=/o --mount=source=talk,target=/t stat -c '%u %F' /o/mine /t/sock\n"
+        )
+        assert build(text).printed() == ["0 regular file", "0 regular empty file"]
 
 
 def test_files_of_stages_and_images_are_there(build):
@@ -342,3 +348,21 @@ def test_a_malformed_mount_is_one_error_with_its_line(lamella, context, mount, s
     done = lamella("build", "--target=0", context, check=False)
     assert done.returncode == 1 and "Dockerfile:3" in done.stderr and said in done.stderr
     assert done.stderr.count("lamella: ") == 1 and "Traceback" not in done.stderr
+
+
+def test_all_of_it_works_without_an_oci_runtime(build, store_root, tmp_path):
+    state = state_directory(store_root)
+    engine = {"name": "chroot", "path": "", "options": [], "cgroups": False}
+    (state / "runtime.json").write_text(json.dumps({"present": installed(), "engine": engine}))
+    (tmp_path / "key").write_text("hush\n")
+    mounts = (
+        "--mount=target=/s --mount=from=bb,source=etc,target=/e,rw --mount=type=cache,target=/c,uid=5 --mount=type=secret,id=k,env=K "
+        "--mount=type=secret,id=k,target=/k --mount=type=tmpfs,target=/t,size=1m --mount=type=cache,target=/s/in"
+    )
+    script = (
+        "cat /s/a /k; echo $K; stat -c %u /c; echo x >/e/x; touch /t/x /c/x /s/in/x; touch /s/x 2>/dev/null || echo no"
+    )
+    text = f"FROM bb\nRUN {mounts} {script}\nRUN <<X\n#!/bin/sh\nls -d /s /e /c /k /t 2>/dev/null; echo $0\nX\n"
+    done = build(text, f"--secret=id=k,src={tmp_path}/key", files={"a": "a\n"})
+    assert done.printed() == ["a", "hush", "hush", "5", "no", "/dev/pipes/X"]
+    assert json.loads((state / "runtime.json").read_text())["engine"]["name"] == "chroot"
