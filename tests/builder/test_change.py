@@ -15,9 +15,9 @@ BASE = ContainerConfig(
 CASES: list[tuple[list[str], dict[str, object]]] = [
     ([], {}),
     (["CMD new"], {"cmd": ("/bin/sh", "-c", "new"), "args_escaped": True}),
-    (['CMD ["a", "b"]', "USER web"], {"cmd": ("a", "b"), "user": "web"}),
+    (['CMD ["a", "b"]', "USER web"], {"cmd": ("a", "b"), "user": "web", "args_escaped": True}),
     (['ENTRYPOINT ["e"]'], {"entrypoint": ("e",), "cmd": None}),
-    (['CMD ["c"]', 'ENTRYPOINT ["e"]'], {"entrypoint": ("e",), "cmd": ("c",)}),
+    (['CMD ["c"]', 'ENTRYPOINT ["e"]'], {"entrypoint": ("e",), "cmd": ("c",), "args_escaped": True}),
     (["ENV A=2 B=$A"], {"env": ("PATH=/bin", "A=2", "B=1")}),
     (["ENV A=2\nENV B=$A$NOT"], {"env": ("PATH=/bin", "A=2", "B=2")}),
     (["EXPOSE 80 53/udp"], {"exposed_ports": ("53/udp", "80/tcp")}),

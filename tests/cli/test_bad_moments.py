@@ -156,8 +156,7 @@ def _interrupted(store: Driven, phase: str, words: tuple[object, ...], archive: 
     assert process.returncode in (0, 130) and "Traceback" not in err, err  # 0: it was through already
     assert process.returncode == 0 or err.strip() == "lamella: interrupted", err
     store.settle()
-    if phase == "prune":  # what it has not removed any more, the next one does
-        store.run("image", "prune", "-f")
+    store.run("image", "prune", "-f")  # a lock or a note of what it has not removed any more may be left to it
     assert not list(store.strays()), (phase, delay)
     return process.returncode
 
