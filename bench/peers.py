@@ -80,7 +80,26 @@ class Tool:
         return [self.words("rmi", "-f", *names)]
 
 
-class Lamella(Tool):
+class TwoStores(Tool):
+    """A program that takes in what others made on a second store: its first has the same layers in what it built."""
+
+    pulling: tuple[str, ...] = ("pull", "-q")
+
+    def elsewhere(self, *arguments: str) -> Command:
+        """As `words`, on the second store."""
+        raise AssertionError("each tool says where that is")
+
+    def pull(self, name: str) -> Command:
+        return self.elsewhere(*self.pulling, name)
+
+    def load(self, archive: Path) -> Command:
+        return self.elsewhere("load", "-q", "-i", str(archive))
+
+    def forget(self, *names: str) -> list[Command]:
+        return [self.elsewhere("rmi", "-f", *names), self.elsewhere("image", "prune", "-f")]
+
+
+class Lamella(TwoStores):
     name = "lamella"
 
     def available(self) -> bool:
@@ -93,17 +112,7 @@ class Lamella(Tool):
         program = Path(sys.executable).with_name("lamella")
         return Command([str(program), *arguments], {"LAMELLA_ROOT": str(self.work / "store"), **self.env})
 
-    def pull(self, name: str) -> Command:
-        return self._elsewhere("pull", "-q", name)
-
-    def load(self, archive: Path) -> Command:
-        return self._elsewhere("load", "-q", "-i", str(archive))
-
-    def forget(self, *names: str) -> list[Command]:
-        return [self._elsewhere("rmi", "-f", *names), self._elsewhere("image", "prune", "-f")]
-
-    def _elsewhere(self, *arguments: str) -> Command:
-        """On a second store: the image that all pull was built in the first, whose cache has its layers."""
+    def elsewhere(self, *arguments: str) -> Command:
         command = self.words(*arguments)
         return Command(command.words, {**command.env, "LAMELLA_ROOT": str(self.work / "elsewhere")})
 
@@ -132,8 +141,9 @@ class Buildah(Tool):
         return self.words("pull", "-q", "--tls-verify=false", name)
 
 
-class Podman(Tool):
+class Podman(TwoStores):
     name = "podman"
+    pulling = ("pull", "-q", "--tls-verify=false")
 
     def available(self) -> bool:
         return installed("podman", "runc")
@@ -157,17 +167,7 @@ class Podman(Tool):
     def push(self, name: str) -> Command:
         return self.words("push", "-q", "--tls-verify=false", name)
 
-    def pull(self, name: str) -> Command:
-        return self._elsewhere("pull", "-q", "--tls-verify=false", name)
-
-    def load(self, archive: Path) -> Command:
-        return self._elsewhere("load", "-q", "-i", str(archive))
-
-    def forget(self, *names: str) -> list[Command]:
-        return [self._elsewhere("rmi", "-f", *names), self._elsewhere("image", "prune", "-f")]
-
-    def _elsewhere(self, *arguments: str) -> Command:
-        """On a second store: the first has the same layer in what it built."""
+    def elsewhere(self, *arguments: str) -> Command:
         command = self.words(*arguments)
         moved = {str(self.work / name): str(self.work / f"{name}2") for name in ("store", "run")}
         return Command([moved.get(word, word) for word in command.words], command.env)
