@@ -1,4 +1,4 @@
-"""The flags that `run` and `create` share, and the Request they make."""
+"""What the flags of `cli.container_table` mean: the Request they make."""
 
 from __future__ import annotations
 
@@ -6,50 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cli.flags import Flag
-
 if TYPE_CHECKING:
     from runtime.mounts import Mount
-
-SHARED: tuple[Flag, ...] = (
-    (("-e", "--env"), {"multiple": True, "metavar": "NAME[=VALUE]", "help": "Set a variable; without a value, pass ours on."}),
-    (("--env-file",), {"multiple": True, "metavar": "FILE", "help": "Read variables from a file."}),
-    (("-v", "--volume"), {"multiple": True, "metavar": "SOURCE:TARGET[:ro]", "help": "Bind a directory or file of the host."}),
-    (("--mount",), {"multiple": True, "metavar": "type=bind|tmpfs,…", "help": "Mount a directory, file or tmpfs."}),
-    (("--tmpfs",), {"multiple": True, "metavar": "TARGET[:OPTIONS]", "help": "Mount a tmpfs."}),
-    (("-w", "--workdir"), {"metavar": "DIR", "default": "", "help": "Working directory in the container."}),
-    (("-u", "--user"), {"metavar": "USER[:GROUP]", "default": "", "help": "User name or ID, and group."}),
-    (("--name",), {"metavar": "NAME", "default": "", "help": "Name of the container."}),
-    (("-h", "--hostname"), {"metavar": "NAME", "default": "", "help": "Host name in the container."}),
-    (("--entrypoint",), {"metavar": "COMMAND", "help": "Replace the image's entrypoint."}),
-    (("--network", "--net"), {"metavar": "host|none", "default": "host", "help": "Network: the host's, or none."}),
-    (("-p", "--publish"), {"multiple": True, "metavar": "[IP:]HOST:PORT", "help": "Publish a port (needs a bridge network)."}),
-    (("-P", "--publish-all"), {"is_flag": True, "help": "Publish all exposed ports (needs a bridge network)."}),
-    (("--add-host",), {"multiple": True, "metavar": "NAME:ADDRESS", "help": "Add a line to /etc/hosts."}),
-    (("-l", "--label"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Label the container."}),
-    (("--label-file",), {"multiple": True, "metavar": "FILE", "help": "Read labels from a file."}),
-    (("--read-only",), {"is_flag": True, "help": "Mount the root file system read-only."}),
-    (("--privileged",), {"is_flag": True, "help": "Give all capabilities and devices: no wall to the host."}),
-    (("--cap-add",), {"multiple": True, "metavar": "NAME", "help": "Add a capability."}),
-    (("--cap-drop",), {"multiple": True, "metavar": "NAME", "help": "Drop a capability."}),
-    (("--security-opt",), {"multiple": True, "metavar": "OPTION", "help": "seccomp=unconfined, seccomp=FILE."}),
-    (("--init",), {"is_flag": True, "help": "Run a small init that reaps orphans."}),
-    (("--shm-size",), {"metavar": "SIZE", "help": "Size of /dev/shm.  [default: 64m]"}),
-    (("--stop-signal",), {"metavar": "SIGNAL", "default": "", "help": "Signal that `stop` sends."}),
-    (("--stop-timeout",), {"type": int, "metavar": "SECONDS", "help": "How long `stop` waits before it kills."}),
-    (("-i", "--interactive"), {"is_flag": True, "help": "Keep stdin open."}),
-    (("-t", "--tty"), {"is_flag": True, "help": "Give the container a terminal."}),
-    (("--rm",), {"is_flag": True, "help": "Remove the container when it ends."}),
-    (("--pull",), {"choices": ("missing", "always", "never"), "default": "missing", "help": "When to pull the image."}),
-    (("--cidfile",), {"metavar": "FILE", "help": "Write the container's ID to a new file."}),
-    (("-q", "--quiet"), {"is_flag": True, "help": "Do not show the progress of a pull."}),
-)  # fmt: skip
-RUN: tuple[Flag, ...] = (
-    *SHARED,
-    (("-d", "--detach"), {"is_flag": True, "help": "Run in the background and print the ID."}),
-    (("-a", "--attach"), {"multiple": True, "metavar": "STREAM", "help": "Accepted for Docker's sake: all are attached."}),
-    (("--sig-proxy/--no-sig-proxy",), {"default": True, "hidden": True}),
-)  # fmt: skip
 
 
 def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -> Any:

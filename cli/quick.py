@@ -44,7 +44,7 @@ def _build(settings: Any, flags: Flags) -> int:
 
 def parse_run(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
     """The parameters of `run` as click would give them; None at the first doubt."""
-    from cli.container_flags import RUN
+    from cli.container_table import RUN
 
     known, flags = _table(RUN, environ)
     rest = list(words)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.container_command import CONTEXT, EngineCommand, with_flags
-from cli.container_flags import RUN
+from cli.container_table import RUN
 from cli.exit import ENGINE_FAILURE, Exit, protect
 from cli.settings import Settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any, Self
 from core.errors import Integrity
 from core.value import Value, field
 from runtime.mounts import Mount
+
+# Fields that few containers have, each a Value of plain fields in a module that is loaded only for those that have it.
+PARTS: dict[str, str] = {}
 
 
 class Container(Value):
@@ -65,6 +69,8 @@ class Container(Value):
         data = dict(vars(self))
         data["labels"] = dict(self.labels)
         data["mounts"] = [list(vars(mount).values()) for mount in self.mounts]
+        for name in PARTS:
+            data[name] = dict(vars(data[name])) if data[name] else None
         return json.dumps(data, separators=(",", ":")).encode()
 
     @classmethod
@@ -72,11 +78,17 @@ class Container(Value):
         """What `encode` gave. Raises Integrity, naming `where`."""
         try:
             data: dict[str, Any] = json.loads(raw)
-            values = {name: _frozen(data[name]) for name in cls._fields}
-            mounts = tuple(Mount(*map(_frozen, fields)) for fields in data["mounts"])
-            return cls(**values | {"mounts": mounts})
+            values = {name: _frozen(data[name]) for name in cls._fields if name in data}
+            values["mounts"] = tuple(Mount(*map(_frozen, fields)) for fields in data["mounts"])
+            return cls(**values | {name: _part(PARTS[name], data[name]) for name in PARTS if data.get(name)})
         except (ValueError, KeyError, TypeError) as error:
             raise Integrity(f"{where} is damaged: {error}", "remove the container's directory") from error
+
+
+def _part(target: str, data: dict[str, Any]) -> Any:
+    module, _, name = target.partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    return kind(**{key: _frozen(value) for key, value in data.items()})
 
 
 def _frozen(value: Any) -> Any:
