@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from core import sqlite
 from core.errors import Integrity, Unavailable, Unsupported
 
 BUSY_MILLISECONDS = 60_000
@@ -31,7 +31,7 @@ class Database:
         self.path = path
         self._sync = sync
         self._local = threading.local()
-        self._connections: list[tuple[threading.Thread, sqlite3.Connection]] = []
+        self._connections: list[tuple[threading.Thread, sqlite.Connection]] = []
         self._make_private()
         self._migrate(owner, migrations)
 
@@ -40,33 +40,33 @@ class Database:
         with contextlib.suppress(OSError):  # SQLite will say what is wrong with the place
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> sqlite.Connection:
+        connection: sqlite.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._connect()
             self._local.connection = connection
             self._connections.append((threading.current_thread(), connection))
         return connection
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite.Connection:
         try:
-            connection = sqlite3.connect(
+            connection = sqlite.connect(
                 self.path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
             )
-            connection.row_factory = sqlite3.Row
+            connection.row_factory = sqlite.Row
             _use_wal(connection)
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
             connection.execute("PRAGMA foreign_keys=ON")
-        except sqlite3.OperationalError as error:
+        except sqlite.OperationalError as error:
             raise self._refused("open", error, "check that the directory exists and is writable") from error
-        except sqlite3.DatabaseError as error:
+        except sqlite.DatabaseError as error:
             raise Integrity(
                 f"{self.path} is not a database: {error}", "restore it from a backup, or move it away"
             ) from error
         return connection
 
     def _migrate(self, owner: str, migrations: Sequence[str]) -> None:
-        with contextlib.suppress(sqlite3.OperationalError):
+        with contextlib.suppress(sqlite.OperationalError):
             if self._version(owner) == len(migrations):
                 return
         with self.write() as connection:
@@ -85,12 +85,12 @@ class Database:
         row = self._connection().execute("SELECT version FROM migrations WHERE owner = ?", (owner,)).fetchone()
         return int(row[0]) if row else 0
 
-    def read(self) -> sqlite3.Connection:
+    def read(self) -> sqlite.Connection:
         """This thread's connection, for single SELECTs; inside `write` they see what is being written."""
         return self._connection()
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[sqlite.Connection]:
         """Several SELECTs that see one and the same state."""
         connection = self._connection()
         if connection.in_transaction:
@@ -103,7 +103,7 @@ class Database:
             connection.execute("COMMIT")
 
     @contextlib.contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[sqlite.Connection]:
         """One transaction (BEGIN IMMEDIATE): durable when the block ends well, undone when it raises. Nests by joining.
 
         With `durable` off a power loss may undo it, together with nothing that was durable before: for what means
@@ -126,16 +126,16 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as error:
+        except sqlite.OperationalError as error:
             raise self._refused("write", error, "free some space, or wait for the other process") from error
         finally:
             if relaxed:
                 connection.execute("PRAGMA synchronous=FULL")
 
-    def _refused(self, what: str, error: sqlite3.OperationalError, hint: str) -> Unavailable:
+    def _refused(self, what: str, error: sqlite.OperationalError, hint: str) -> Unavailable:
         """SQLite has several names for a full disk, the less telling ones while it opens a file."""
         code = error.sqlite_errorcode & 0xFF
-        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._disk_is_full()):
+        if code == sqlite.SQLITE_FULL or (code == sqlite.SQLITE_IOERR and self._disk_is_full()):
             return Unavailable(
                 f"cannot {what} {self.path}: no space left on the disk ({error})",
                 "free some space, for example with `lamella image prune`",
@@ -148,7 +148,7 @@ class Database:
 
     def in_transaction(self) -> bool:
         """Whether this thread is inside a `write` or `snapshot` block."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection: sqlite.Connection | None = getattr(self._local, "connection", None)
         return connection is not None and connection.in_transaction
 
     def close(self) -> None:
@@ -177,23 +177,23 @@ def statements(script: str) -> Iterator[str]:
     pending = ""
     for piece in script.split(";"):
         pending += piece + ";"
-        if sqlite3.complete_statement(pending):
+        if sqlite.complete_statement(pending):
             if pending.strip(" \n;"):
                 yield pending
             pending = ""
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite.Connection) -> None:
     """Waits for others that open a new file too: for that switch alone SQLite does not wait itself.
 
-    Raises sqlite3.OperationalError.
+    Raises sqlite.OperationalError.
     """
     end = time.monotonic() + BUSY_MILLISECONDS / 1000
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError as error:
+        except sqlite.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > end:
                 raise
         time.sleep(0.002)

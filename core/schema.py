@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from core import sqlite
 from core.database import Database, newer
 from core.errors import Integrity, Unavailable
 from core.files import fsync_directory
@@ -44,11 +44,11 @@ def look(path: Path, owner: str, migrations: Sequence[str]) -> Schema:
 
 def _version(path: Path, owner: str) -> int:
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+        with closing(sqlite.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone():
                 return 0
             row = connection.execute("SELECT version FROM migrations WHERE owner = ?", (owner,)).fetchone()
-    except sqlite3.DatabaseError as error:
+    except sqlite.DatabaseError as error:
         raise Integrity(f"{path} is not a database: {error}", "restore it from a backup, or move it away") from error
     return int(row[0]) if row else 0
 
@@ -72,12 +72,12 @@ def _copy(schema: Schema) -> Path:
     temporary = path.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with closing(sqlite.connect(path, isolation_level=None)) as connection:
             connection.execute("VACUUM INTO ?", (os.fspath(temporary),))
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.rename(temporary, target)
-    except sqlite3.OperationalError as error:
+    except sqlite.OperationalError as error:
         raise Unavailable(f"cannot copy {path}: {error}", "free some space") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
+from core import sqlite
 from core.errors import LamellaError, NotFound
 from image.config import ImageConfig
 from image.descriptor import Descriptor
@@ -43,7 +43,7 @@ class Mending:
         try:
             with self._store.transaction() as connection:
                 connection.execute("REINDEX")
-        except (LamellaError, sqlite3.DatabaseError) as error:
+        except (LamellaError, sqlite.DatabaseError) as error:
             self._did(
                 "catalog", str(self._store.database.path), f"its indexes cannot be made again: {error}", done=False
             )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from core import sqlite
 from core.database import Database
 from core.errors import Conflict, NotFound
 from core.value import Value, field
@@ -80,7 +80,7 @@ class Images:
                 connection.executemany(
                     "INSERT INTO image_layers VALUES (?, ?)", [(d, image.id) for d in dict.fromkeys(image.diff_ids)]
                 )
-            except sqlite3.IntegrityError as error:
+            except sqlite.IntegrityError as error:
                 connection.execute("DELETE FROM image_layers WHERE image = ?", (image.id,))
                 connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
                 raise NotFound(
@@ -163,7 +163,7 @@ class Images:
             yield _image(row)
 
 
-def _image(row: sqlite3.Row) -> Image:
+def _image(row: sqlite.Row) -> Image:
     id, kind, digest, size, parent, created, os_, architecture, variant, version, total, diff_ids, labels, used = row
     return Image(
         Digest(id), Descriptor(kind, Digest(digest), size), Digest(parent) if parent else None, created,

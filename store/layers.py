@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from core import sqlite
 from core.database import Database
 from core.errors import Integrity, NotFound
 from core.value import Value
@@ -149,12 +149,12 @@ class LayerTable:
     def delete(self, diff_id: DiffID) -> bool:
         """Forget the layer; `collect` removes its directory and blob. False where it was not known.
 
-        Raises sqlite3.IntegrityError while an image, record or container uses it: only `collect` and fsck decide that.
+        Raises sqlite.IntegrityError while an image, record or container uses it: only `collect` and fsck decide that.
         """
         with self._database.write() as connection:
             return connection.execute("DELETE FROM layers WHERE diff_id = ?", (diff_id,)).rowcount > 0
 
-    def _read(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+    def _read(self, statement: str, values: tuple[object, ...]) -> sqlite.Cursor:
         return self._database.read().execute(statement, values)
 
 
@@ -164,13 +164,13 @@ def refuse_damaged(layer: Layer) -> None:
         raise Quarantined(layer.diff_id, layer.damaged)
 
 
-def _remember(connection: sqlite3.Connection, diff_id: DiffID, blob: Descriptor) -> None:
+def _remember(connection: sqlite.Connection, diff_id: DiffID, blob: Descriptor) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO layer_blobs (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)",
         (diff_id, blob.digest, blob.media_type, blob.size),
     )
 
 
-def _layer(row: sqlite3.Row) -> Layer:
+def _layer(row: sqlite.Row) -> Layer:
     blob = Descriptor(row[5], Digest(row[6]), row[7]) if row[6] else None
     return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, Digest(row[8]) if row[8] else None, row[9])

@@ -10,16 +10,17 @@ import os
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from core.database import Database
 from core.files import make_directories
 from core.locks import FileLock, is_locked
+from core.value import Value
 from image.digest import DiffID, Digest
 from store.catalog import needed
 
 
-class Held(NamedTuple):
+class Held(Value):
     """`kind` is `blob`, `layer` or `image`, `value` its digest; or `directory`, which a good one has replaced under a
     holder of its layer (see `store.quarantine`)."""
 

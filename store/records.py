@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 
+from core import sqlite
 from core.database import Database
 from core.errors import NotFound
 from core.value import Value
@@ -42,7 +42,7 @@ class Records:
             connection.execute("DELETE FROM records WHERE key = ?", (record.key,))
             try:
                 connection.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", values)
-            except sqlite3.IntegrityError as error:
+            except sqlite.IntegrityError as error:
                 raise NotFound(f"layer {record.diff_id} is not in the store", "build again") from error
 
     def touch(self, keys: Iterable[str]) -> None:
@@ -68,5 +68,5 @@ class Records:
             yield _record(row)
 
 
-def _record(row: sqlite3.Row) -> Record:
+def _record(row: sqlite.Row) -> Record:
     return Record(row[0], DiffID(row[1]) if row[1] else None, bytes(row[2]), row[3], row[4], row[5])

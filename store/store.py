@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from core import sqlite
 from core.database import Database
 from core.errors import Unavailable
 from core.files import make_directories
@@ -80,7 +80,7 @@ class Store:
         database = Database(path, catalog.OWNER, catalog.MIGRATIONS, sync=sync)
         return cls(root, database, sync=sync, making_room=making_room)
 
-    def transaction(self, *, durable: bool = True) -> AbstractContextManager[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[sqlite.Connection]:
         """Everything inside happens at once and durably, or not at all; other processes write before or after it. With
         `durable` off it does not wait for the disk: for what means nothing after a restart."""
         return self.database.write(durable=durable)

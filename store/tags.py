@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 
+from core import sqlite
 from core.database import Database
 from core.errors import NotFound
 from core.value import Value
@@ -60,7 +60,7 @@ class Tags:
                 return image
             try:
                 connection.execute(statement[before is not None], values)
-            except sqlite3.IntegrityError as error:
+            except sqlite.IntegrityError as error:
                 raise _no_image(image) from error
         return before.image if before else None
 
@@ -133,7 +133,7 @@ class Tags:
                     "INSERT INTO repository_digests VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET image = excluded.image",
                     (reference.repository, reference.digest, image),
                 )
-            except sqlite3.IntegrityError as error:
+            except sqlite.IntegrityError as error:
                 raise _no_image(image) from error
 
     def get_digest(self, reference: Reference) -> Digest | None:
