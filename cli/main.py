@@ -53,6 +53,7 @@ SECTIONS: dict[str, Table] = {
     "lamella": {
         "inspect": ("cli.inspect:inspect", "Show everything about images and containers"),
         "system": ("cli.system:system", "Manage the store as a whole"),
+        "events": ("cli.events:events", "Show what happens to containers, images, networks and volumes"),
         "info": ("cli.info:info", "Show what this installation is and can do"),
         "version": ("cli.version:version", "Show the version"),
         "completion": ("cli.completion:completion", "Print a script that completes commands in your shell"),
@@ -65,7 +66,7 @@ NOT_THERE = {
     "top": "lamella exec NAME ps",
     "cp": "lamella exec NAME cat FILE >FILE",
    
-    "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "events": "", "search": "",
+    "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "search": "",
     "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
 }  # fmt: skip

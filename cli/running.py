@@ -77,6 +77,9 @@ def run_monitored(shop: Workshop, container: Container, lock: FileLock, *, attac
             () if attached and not container.auto_remove else on_exit(shop.settings, container),
         )  # fmt: skip
         attachment = Attachment(monitored) if attached else None
+        if attached:
+            shop.containers.note(container, "attach")
+        shop.containers.note(container, "start")  # as it does: one that ends at once has not died before
         monitored.start(shop.containers.directory(container))
     except BaseException as error:
         lock.release()

@@ -8,6 +8,7 @@ from cli.main import COMMANDS, LazyGroup
 
 TABLE = {
     "df": ("cli.system_df:df", "Show what takes up the disk"),
+    "events": COMMANDS["events"],
     "info": COMMANDS["info"],
     "migrate": ("cli.system_migrate:migrate", "Bring databases of an older lamella up to date"),
     "prune": ("cli.system_prune:prune", "Remove containers, images and build cache that nobody needs"),

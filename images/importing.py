@@ -16,6 +16,7 @@ from layer.compression import decompressor
 from layer.pipeline import Readable, ReadAhead
 from layer.records import BadHeader
 from store.disk import disk_errors
+from store.events import note
 
 if TYPE_CHECKING:
     from image.reference import Reference
@@ -47,11 +48,13 @@ def import_tar(store: Store, layers: Layers, stream: Readable, wish: Wish) -> Im
             layers.enter()
             history = History(created=wish.created, comment=wish.comment)
             config = ImageConfig(wish.platform, wish.config, (diff_id,), (history,), wish.created)
-            return publish(store, config, tags=wish.names, parent=None)
+            image = publish(store, config, tags=wish.names, parent=None)
         except BaseException as error:
             layers.abandon()
             tidy(store)
             raise (_no_tar(error) if isinstance(error, BadHeader) else error) from error
+    note(store.root, "image", "import", image.id, {"name": image.id})
+    return image
 
 
 def _receive(store: Store, layers: Layers, stream: Readable) -> DiffID:

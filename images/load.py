@@ -18,6 +18,7 @@ from images import docker_archive, layout, legacy
 from images.candidate import Candidate
 from images.publish import enter, keep
 from images.shelf import BadArchive, Shelf, blob_name
+from store.events import note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +112,8 @@ class Loading:
             here = {one.config.id for one in found}
             for candidate, (manifest, target) in zip(found, kept, strict=True):
                 events += self._publish(candidate, manifest, target, here)
+        for id in here:
+            note(self._store.root, "image", "load", id, {"name": id})
         return list(dict.fromkeys(events))
 
     def _receive(self, candidate: Candidate) -> None:

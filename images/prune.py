@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from core.value import Value
 from images.filters import Filters, instant
-from images.remove import Event, carry_out, facts_of, free
+from images.remove import Event, carry_out, facts_of, free, note_removals
 from images.rules import Decision, RemovalConflict, decide_by_id
+from store.events import note
 
 if TYPE_CHECKING:
     from store.images import Image
@@ -36,7 +37,9 @@ def prune(store: Store, filters: Filters, *, all_unused: bool = False) -> Pruned
         events = [
             event for image in choice.candidates() if not choice.spares(image) for event in take(store, image).events
         ]
+    note_removals(store, events)
     freed = free(store, events, full=None)
+    note(store.root, "image", "prune", "", {"reclaimed": str(freed.bytes)})
     return Pruned(freed.events, freed.bytes)
 
 

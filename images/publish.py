@@ -11,6 +11,7 @@ from image.descriptor import Descriptor
 from image.digest import Digest
 from image.manifest import MAX_BYTES, Manifest
 from image.media_types import OCI_CONFIG, OCI_LAYER
+from store.events import note
 from store.images import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ def publish(
     that is there already keeps its manifest and its parent. With `annotations`, the tags point to a manifest of its own
     that has them. Raises NotFound where a layer is missing.
     """
+    image = _publish(store, config, tags, parent, annotations)
+    for reference in tags:
+        note(store.root, "image", "tag", image.id, {**image.labels, "name": reference.tagged().familiar})
+    return image
+
+
+def _publish(
+    store: Store, config: ImageConfig, tags: Sequence[Reference], parent: Digest | None,
+    annotations: Mapping[str, str] | None,
+) -> Image:  # fmt: skip
     if annotations:
         manifest, _ = keep(store, config, _manifest(store, config, annotations))
         store.sync_layers()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from core.errors import NotFound
@@ -10,6 +10,7 @@ from core.value import Value
 from image.digest import DiffID, chain_id
 from images.resolve import ImageNotFound, resolve_named
 from images.rules import Decision, Facts, decide_by_id, decide_by_name, goes_along
+from store import events as log
 
 if TYPE_CHECKING:
     from image.digest import Digest
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 class Event(Value):
     """One thing that is done: `text` is the name that was taken away, or the ID of what was deleted.
 
-    `diff_ids` are the layers of a deleted image, bottom first.
+    `diff_ids` are the layers of a deleted image, bottom first; `image` is whose name it was.
     """
 
     kind: Literal["untagged", "deleted"]
     text: str
     diff_ids: tuple[DiffID, ...] = ()
+    image: str = ""
 
 
 def remove(
@@ -45,7 +47,9 @@ def remove(
             decision = decide_by_id(facts_of(store, image), force=force)
         else:
             decision = decide_by_name(facts_of(store, image), reference, name, force=force)
-        return list(carry_out(store, image, decision, prune_parents=prune_parents))
+        events = list(carry_out(store, image, decision, prune_parents=prune_parents))
+    note_removals(store, events)
+    return events
 
 
 def _find(store: Store, name: str, platform: Platform | None) -> tuple[Image, Reference | None]:
@@ -78,7 +82,7 @@ def facts_of(store: Store, image: Image) -> Facts:
 def carry_out(store: Store, image: Image, decision: Decision, *, prune_parents: bool = True) -> Iterator[Event]:
     """Do what was decided, in the same transaction, one thing each time the next event is asked for."""
     for reference in decision.untag:
-        yield _untag(store, reference)
+        yield _untag(store, reference, image)
     current: Image | None = image if decision.delete else None
     while current:
         store.images.delete(current.id)
@@ -86,12 +90,19 @@ def carry_out(store: Store, image: Image, decision: Decision, *, prune_parents: 
         current = _orphan(store, current.parent) if prune_parents else None
 
 
-def _untag(store: Store, reference: Reference) -> Event:
+def _untag(store: Store, reference: Reference, image: Image) -> Event:
     if reference.digest:
         store.tags.delete_digest(reference)
     else:
         store.tags.delete(reference)
-    return Event("untagged", reference.familiar)
+    return Event("untagged", reference.familiar, image=image.id)
+
+
+def note_removals(store: Store, events: Iterable[Event]) -> None:
+    """Tell the log of events what a removal did, when its transaction is through."""
+    words = {"untagged": "untag", "deleted": "delete"}
+    pairs = ((words[event.kind], event.image or event.text) for event in events)
+    log.note_all(store.root, [log.Event("image", action, id, {"name": id}) for action, id in pairs])
 
 
 def _orphan(store: Store, parent: Digest | None) -> Image | None:

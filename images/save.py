@@ -22,6 +22,7 @@ from images.layout import INDEX, MARKER, NAME, REF_NAME
 from images.resolve import ImageNotFound, resolve_named
 from images.shelf import blob_name
 from images.tar_out import TarOut, Write
+from store.events import note
 from store.images import MAX_CONFIG_BYTES
 from store.layers import refuse_damaged
 
@@ -109,6 +110,8 @@ def save(
     for layer in {layer.diff_id: layer for part in parts for layer in part.layers}.values():
         _layer(tar, layers, layer, progress or Silent())
     tar.close()
+    for one in chosen:
+        note(store.root, "image", "save", one.image.id, {**one.image.labels, "name": one.image.id})
 
 
 def _part(store: Store, chosen: Chosen) -> _Part:

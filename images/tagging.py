@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core.errors import InvalidInput
 from image.reference import Reference
 from images.resolve import resolve_named
+from store.events import note
 
 if TYPE_CHECKING:
     from image.descriptor import Descriptor
@@ -27,6 +28,7 @@ def tag(store: Store, source: str, target: str) -> Reference:
     with store.transaction():
         image, named = resolve_named(store, source)
         store.tags.set(reference, image.id, _target(store, image, named))
+    note(store.root, "image", "tag", image.id, {**image.labels, "name": reference.familiar})
     return reference
 
 

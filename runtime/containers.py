@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.locks import FileLock, is_locked
 from runtime.container import Container
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
-from runtime.status import Status, note_exited, read_status
+from runtime.status import Status, last_status, note_exited, read_status
 
 if TYPE_CHECKING:
     from runtime.request import Request
@@ -58,6 +59,7 @@ class Containers:
             container, layers = self._hold(request, id, find, running)
             self.snapshotter.prepare(id, layers)
             self._write(container)
+            self.note(container, "create")
         except BaseException as error:
             if isinstance(error, NotFound):
                 from snapshot.missing import note
@@ -166,6 +168,13 @@ class Containers:
             raise NotFound(f"layer {missing} is not in the store", "run `lamella fsck`")
         return [self.store.layer_path(name) for name in stack([found[diff_id].directory for diff_id in diff_ids])]
 
+    def note(self, container: Container, action: str, **attributes: str) -> None:
+        """Tell the store's log of events. Never fails."""
+        from store.events import note
+
+        known = {**container.labels, "image": container.image_name, "name": container.name, **attributes}
+        note(self.store.root, "container", action, container.id, known)
+
     def set_running(self, container: Container, running: bool) -> None:
         """Tell the catalog, which tells `rmi`."""
         from image.digest import Digest
@@ -178,9 +187,14 @@ class Containers:
 
         For who has its lock, or is below the keeper that has it; everybody else calls `conclude`.
         """
+        before = last_status(self.directory(container))
         note_exited(self.directory(container), code, finished)
+        if before.running:
+            seconds = max(0, (finished or time.time_ns()) - before.started) // 10**9
+            self.note(container, "die", execDuration=str(seconds), exitCode=str(code))
         if container.auto_remove:
             self._discard(container.id)
+            self.note(container, "destroy")
         else:
             self.set_running(container, False)
 
@@ -209,6 +223,7 @@ class Containers:
             self._discard(container.id)
         finally:
             lock.release()
+        self.note(container, "destroy")
 
     def _discard(self, id: str) -> None:
         remove_place(self._root, id)

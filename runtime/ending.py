@@ -33,9 +33,10 @@ def stop(
         return
     if sent and wait_until_ended(containers, container, None if timeout < 0 else timeout):
         _settle(containers, container)
-        return
-    with contextlib.suppress(NotRunning):
-        kill(containers, container, state, signal.SIGKILL)
+    else:
+        with contextlib.suppress(NotRunning):
+            kill(containers, container, state, signal.SIGKILL)
+    containers.note(container, "stop")
 
 
 def kill(containers: Containers, container: Container, state: Path, number: int) -> None:

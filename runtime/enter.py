@@ -82,7 +82,10 @@ def send_signal(containers: Containers, container: Container, state: Path, numbe
     def kill(box: Box, engine: Engine) -> int:
         return wait(spawn(engine.command(box.runtime_state, None, "kill", container.id, str(number)), silent=True))
 
-    return inside(containers, container, state, kill) == 0
+    sent = inside(containers, container, state, kill) == 0
+    if sent:
+        containers.note(container, "kill", signal=str(number))
+    return sent
 
 
 def wait_until_ended(containers: Containers, container: Container, seconds: float | None = None) -> bool:

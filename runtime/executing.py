@@ -15,7 +15,7 @@ from runtime.capabilities import ALL
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
-from runtime.enter import inside
+from runtime.enter import NotRunning, inside
 from runtime.keeper import ENGINE_FAILED
 from runtime.request import merged_env
 from runtime.spec import Process
@@ -38,7 +38,15 @@ class Command(Value):
 
 def execute(containers: Containers, container: Container, state: Path, command: Command) -> int:
     """Run `command` on the caller's own streams; its exit code, 126 or 127 where it cannot start. Raises NotRunning."""
-    return inside(containers, container, state, lambda box, engine: _execute(container, command, box, engine))
+    if not containers.running(container.id):
+        raise NotRunning(container)
+    id, words = os.urandom(32).hex(), " ".join(command.args)
+    containers.note(container, f"exec_create: {words}", execID=id)
+    containers.note(container, f"exec_start: {words}", execID=id)
+    code = inside(containers, container, state, lambda box, engine: _execute(container, command, box, engine))
+    if not command.detach:
+        containers.note(container, "exec_die", execID=id, exitCode=str(code))
+    return code
 
 
 def _execute(container: Container, command: Command, box: Box, engine: Engine) -> int:

@@ -47,6 +47,7 @@ class Foreground:
             with contextlib.suppress(BrokenPipeError), os.fdopen(self._orders, "wb") as orders:
                 orders.write(container.encode())
             lock.release()  # the keeper has inherited it
+            containers.note(container, "start")  # while it does
             code = wait(self._guard)
         containers.conclude(container, code)
         return code

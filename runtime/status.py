@@ -52,6 +52,11 @@ def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
     return Status("exited", code, status.started, finished)
 
 
+def last_status(directory: Path) -> Status:
+    """What was written down last, whether it is still true or not."""
+    return _parse(_read(directory / "state"))
+
+
 def _parse(text: str) -> Status:
     status = Status("created")
     for line in text.splitlines():

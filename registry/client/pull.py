@@ -21,6 +21,7 @@ from image.digest import DiffID
 from registry.client.layer_in import bring_in
 from registry.client.parallel import run_all
 from registry.client.resolve import Resolved
+from store.events import note
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -65,6 +66,8 @@ class Pull:
             self._keep_small_blobs()
             self._layers.enter()
             image = self._publish()
+        name = self._found.reference
+        note(self._store.root, "image", "pull", name.familiar, {**image.labels, "name": name.familiar_repository})
         return Pulled(image, self._found.target, before != (image.id, self._found.target.digest))
 
     def _known(self) -> tuple[object, object]:

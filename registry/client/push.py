@@ -25,6 +25,7 @@ from registry.client.sources import Bytes
 from registry.client.transport import Body, Request, drain
 from registry.client.upload import PUSH, Target
 from registry.protocol import DIGEST_HEADER, Code, manifest_path
+from store.events import note
 from store.layers import refuse_damaged
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Push:
                 manifest = self._send()
                 self._put(manifest)
             self._remember(manifest)
+        name = self._reference
+        note(self._store.root, "image", "push", name.familiar, {**self._image.labels, "name": name.familiar_repository})
         return manifest.descriptor
 
     def _hold(self, lease: Lease) -> None:
