@@ -105,7 +105,7 @@ def _container_look(settings: Settings, store: Store, size: bool) -> Look:
 
     def look(name: str) -> dict[str, Any] | None:
         from cli.containers import Workshop
-        from runtime.containers import NoSuchContainer
+        from runtime.directories import NoSuchContainer
         from runtime.inspect import inspect
         from runtime.size import written
 

@@ -23,7 +23,7 @@ def rm(settings: Settings, names: tuple[str, ...], force: bool, volumes: bool) -
       lamella rm -f $(lamella ps -aq)
     """
     from cli.containers import Workshop, each
-    from runtime.containers import NoSuchContainer
+    from runtime.directories import NoSuchContainer
     from runtime.ending import remove
 
     with Workshop(settings, making_room=True) as shop:

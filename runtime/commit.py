@@ -13,7 +13,8 @@ from image.digest import DiffID, Digest
 from image.reference import Reference
 from images.publish import publish
 from runtime.container import Container
-from runtime.containers import Containers, NoSuchContainer
+from runtime.containers import Containers
+from runtime.directories import NoSuchContainer
 from runtime.enter import NotRunning
 from runtime.freeze import frozen
 from runtime.spec import PATH

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from core.errors import Conflict, InvalidInput, NotFound
 from core.locks import FileLock, is_locked
 from runtime.container import Container
+from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
-from runtime.status import Status, last_status, note_exited, read_status
+from runtime.status import last_status, note_exited, read_status
 
 if TYPE_CHECKING:
     from runtime.request import Request
@@ -27,24 +28,13 @@ if TYPE_CHECKING:
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
-class NoSuchContainer(NotFound):
-    """Nothing has this ID or name."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(f"No such container: {text}", "`lamella ps -a` lists what is here")
-
-
-class Containers:
+class Containers(Directories):
     """A directory each below `<root>/containers`, a hold each in the catalog, a snapshot each for what they write."""
 
     def __init__(self, store: Store, snapshotter: Snapshotter) -> None:
+        super().__init__(store.root)
         self.store = store
         self.snapshotter = snapshotter
-        self._root = store.root / "containers"
-
-    def directory(self, container: Container | str) -> Path:
-        """Where the container's files are."""
-        return self._root / (container if isinstance(container, str) else container.id)
 
     def create(
         self, request: Request, find: ImageFinder, *, running: bool = False, where: tuple[str, FileLock] | None = None
@@ -114,14 +104,6 @@ class Containers:
         sync = self.store.sync and not container.auto_remove
         write_file(self.directory(container) / "config.json", container.encode(), mode=0o600, sync=sync)
 
-    def load(self, id: str) -> Container | None:
-        """The container with exactly this ID; None where it is not, or not yet, whole."""
-        path = self._root / id / "config.json"
-        try:
-            return Container.decode(path.read_bytes(), path)
-        except FileNotFoundError:
-            return None
-
     def find(self, text: str) -> Container:
         """By full ID, name, or the unique beginning of an ID. Raises NoSuchContainer, and InvalidInput if ambiguous."""
         text = text.removeprefix("/")
@@ -140,22 +122,6 @@ class Containers:
         found = [self.load(hold.id) for hold in self.store.holds.all() if hold.kind == "container"]
         return sorted((c for c in found if c), key=lambda c: c.created, reverse=True)
 
-    def status(self, container: Container) -> Status:
-        """What it does right now."""
-        return read_status(self.directory(container))
-
-    def running(self, id: str) -> bool:
-        """Whether the container with this ID runs; False once it is removed."""
-        return read_status(self._root / id).running
-
-    def lock(self, container: Container, *, wait: bool = False) -> FileLock | None:
-        """The lock that starting and removing need; None while the container runs, unless told to `wait` for its end."""
-        lock = FileLock(self.directory(container) / "state")
-        try:
-            return lock if lock.acquire(wait=wait) else None
-        except FileNotFoundError as error:
-            raise NoSuchContainer(container.name) from error
-
     def layers(self, container: Container) -> list[Path]:
         """The layer directories of its image, bottom first; its hold keeps them. Raises NotFound where one is missing."""
         from image.digest import Digest
@@ -167,13 +133,6 @@ class Containers:
         if missing:
             raise NotFound(f"layer {missing} is not in the store", "run `lamella fsck`")
         return [self.store.layer_path(name) for name in stack([found[diff_id].directory for diff_id in diff_ids])]
-
-    def note(self, container: Container, action: str, **attributes: str) -> None:
-        """Tell the store's log of events. Never fails."""
-        from store.events import note
-
-        known = {**container.labels, "image": container.image_name, "name": container.name, **attributes}
-        note(self.store.root, "container", action, container.id, known)
 
     def set_running(self, container: Container, running: bool) -> None:
         """Tell the catalog, which tells `rmi`."""

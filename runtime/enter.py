@@ -6,16 +6,15 @@ import contextlib
 import errno
 import os
 import select
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.errors import Conflict
 from runtime.box import Box
 from runtime.container import Container
-from runtime.containers import Containers
+from runtime.directories import Directories
 from runtime.engine import Engine
-from runtime.keeper import ENGINE_FAILED, report
+from runtime.keeper import ENGINE_FAILED, die_with_parent, fork
 from runtime.streams import spawn, wait
 
 Inside = Callable[[Box, Engine], int]
@@ -28,14 +27,19 @@ class NotRunning(Conflict):
         super().__init__(f"container {container.id} is not running", f"start it: lamella start {container.name}")
 
 
-def inside(containers: Containers, container: Container, state: Path, work: Inside) -> int:
+def inside(containers: Directories, container: Container, state: Path, work: Inside) -> int:
     """Run `work` in a child that has entered the container's keeper; returns its exit code.
 
-    What the child spawns is in the keeper's pid namespace, and ends with it. Raises NotRunning.
+    The child dies with this process. What it spawns is in the keeper's pid namespace, and ends with that. Raises NotRunning.
     """
-    from core import syscalls
-    from runtime.probe import choose
+    code = wait(fork_inside(containers, container, state, work))
+    if code == ENGINE_FAILED and not containers.running(container.id):
+        raise NotRunning(container)
+    return code
 
+
+def fork_inside(containers: Directories, container: Container, state: Path, work: Inside) -> int:
+    """`inside`, without waiting for the child: its pid."""
     keeper = containers.status(container).keeper
     if not keeper:
         raise NotRunning(container)
@@ -43,25 +47,23 @@ def inside(containers: Containers, container: Container, state: Path, work: Insi
         # The pid could have been somebody else's by the time its namespaces were opened, unless it is still locked.
         if descriptors is None or containers.status(container).keeper != keeper:
             raise NotRunning(container)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            code = ENGINE_FAILED
-            try:
-                mounts, pids = descriptors
-                syscalls.setns(pids, syscalls.CLONE_NEWPID)
-                syscalls.setns(mounts, syscalls.CLONE_NEWNS)
-                code = work(Box(state), choose(state))
-            except BaseException as error:
-                if getattr(error, "errno", 0) != errno.ENOMEM:  # which is what fork says where the keeper has just died
-                    code = report(error)
-            finally:
-                os._exit(code)
-    code = wait(pid)
-    if code == ENGINE_FAILED and not containers.running(container.id):
-        raise NotRunning(container)
-    return code
+        return fork(lambda alive: _entered(alive, descriptors, state, work))
+
+
+def _entered(alive: int, descriptors: tuple[int, int], state: Path, work: Inside) -> int:
+    from core import syscalls
+    from runtime.probe import choose
+
+    die_with_parent(alive)
+    mounts, pids = descriptors
+    try:
+        syscalls.setns(pids, syscalls.CLONE_NEWPID)
+        syscalls.setns(mounts, syscalls.CLONE_NEWNS)
+        return work(Box(state), choose(state))
+    except OSError as error:
+        if error.errno == errno.ENOMEM:  # which is what fork says where the keeper has just died
+            return ENGINE_FAILED
+        raise
 
 
 @contextlib.contextmanager
@@ -76,7 +78,7 @@ def _namespaces(keeper: int) -> Iterator[tuple[int, int] | None]:
             os.close(fd)
 
 
-def send_signal(containers: Containers, container: Container, state: Path, number: int) -> bool:
+def send_signal(containers: Directories, container: Container, state: Path, number: int) -> bool:
     """Send a signal to the container's first process; False where the runtime could not. Raises NotRunning."""
 
     def kill(box: Box, engine: Engine) -> int:
@@ -88,7 +90,7 @@ def send_signal(containers: Containers, container: Container, state: Path, numbe
     return sent
 
 
-def wait_until_ended(containers: Containers, container: Container, seconds: float | None = None) -> bool:
+def wait_until_ended(containers: Directories, container: Container, seconds: float | None = None) -> bool:
     """Until the container does not run any more, or `seconds` have passed (False). Polls nothing: the kernel tells."""
     status = containers.status(container)
     if not status.running:

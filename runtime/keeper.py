@@ -33,7 +33,7 @@ def fork_keeper(work: Callable[[], int], *, own_session: bool, own_mounts: bool)
     from core import syscalls
 
     syscalls.unshare(syscalls.CLONE_NEWPID)
-    return _fork(lambda alive: _settled(alive if own_mounts else None, own_session, work))
+    return fork(lambda alive: _settled(alive if own_mounts else None, own_session, work))
 
 
 def fork_guarded(work: Callable[[], int], unused: Iterable[int], *, own_session: bool) -> tuple[int, int]:
@@ -43,13 +43,13 @@ def fork_guarded(work: Callable[[], int], unused: Iterable[int], *, own_session:
     tells the keeper's; `unused` are closed in both.
     """
     told, tell = os.pipe()
-    guard = _fork(lambda alive: _guard(alive, tell, (told, *unused), work, own_session))
+    guard = fork(lambda alive: _guard(alive, tell, (told, *unused), work, own_session))
     os.close(tell)
     return guard, told
 
 
 def _guard(alive: int, tell: int, unused: Iterable[int], work: Callable[[], int], own_session: bool) -> int:
-    _die_with_parent(alive)
+    die_with_parent(alive)
     for fd in unused:
         os.close(fd)
     if own_session:
@@ -62,30 +62,32 @@ def _guard(alive: int, tell: int, unused: Iterable[int], work: Callable[[], int]
         return exit_code(os.waitpid(keeper, 0)[1])
 
 
-def _fork(work: Callable[[int], int]) -> int:
+def fork(work: Callable[[int], int]) -> int:
     """Fork a child that runs `work` on a descriptor which becomes readable when this process has ended; its pid."""
     sys.stdout.flush()
     sys.stderr.flush()
-    alive, keep = os.pipe()
+    if not _life:
+        _life.append(os.pipe())
+    alive, keep = _life[0]
     pid = os.fork()
     if pid == 0:
         code = ENGINE_FAILED
         try:
+            _life.clear()
             os.close(keep)
             code = work(alive)
         except BaseException as error:
             code = report(error)
         finally:
             os._exit(code)
-    os.close(alive)
-    _kept.append(keep)
     return pid
 
 
-_kept: list[int] = []  # the writing ends stay open as long as this process lives
+_life: list[tuple[int, int]] = []  # a pipe whose writing end is open as long as this process lives
 
 
-def _die_with_parent(alive: int) -> None:
+def die_with_parent(alive: int) -> None:
+    """Be killed when the parent ends, of which `alive` tells."""
     from core import syscalls
 
     syscalls.die_with_parent(signal.SIGKILL)
@@ -98,7 +100,7 @@ def _settled(alive: int | None, own_session: bool, work: Callable[[], int]) -> i
     from core.namespaces import enter_private_mounts
 
     if alive is not None:
-        _die_with_parent(alive)
+        die_with_parent(alive)
         enter_private_mounts()
     if own_session:
         os.setsid()

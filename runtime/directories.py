@@ -1,0 +1,60 @@
+"""Containers as their directories tell of them: what can be known and locked without opening the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import NotFound
+from core.locks import FileLock
+from runtime.container import Container
+from runtime.status import Status, read_status
+
+
+class NoSuchContainer(NotFound):
+    """Nothing has this ID or name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"No such container: {text}", "`lamella ps -a` lists what is here")
+
+
+class Directories:
+    """A directory each below `<root>/containers`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._root = root / "containers"
+
+    def directory(self, container: Container | str) -> Path:
+        """Where the container's files are."""
+        return self._root / (container if isinstance(container, str) else container.id)
+
+    def load(self, id: str) -> Container | None:
+        """The container with exactly this ID; None where it is not, or not yet, whole."""
+        path = self._root / id / "config.json"
+        try:
+            return Container.decode(path.read_bytes(), path)
+        except FileNotFoundError:
+            return None
+
+    def status(self, container: Container) -> Status:
+        """What it does right now."""
+        return read_status(self.directory(container))
+
+    def running(self, id: str) -> bool:
+        """Whether the container with this ID runs; False once it is removed."""
+        return read_status(self._root / id).running
+
+    def lock(self, container: Container, *, wait: bool = False) -> FileLock | None:
+        """The lock that starting and removing need; None while the container runs, unless told to `wait` for its end."""
+        lock = FileLock(self.directory(container) / "state")
+        try:
+            return lock if lock.acquire(wait=wait) else None
+        except FileNotFoundError as error:
+            raise NoSuchContainer(container.name) from error
+
+    def note(self, container: Container, action: str, **attributes: str) -> None:
+        """Tell the store's log of events. Never fails."""
+        from store.events import note
+
+        known = {**container.labels, "image": container.image_name, "name": container.name, **attributes}
+        note(self.root, "container", action, container.id, known)
