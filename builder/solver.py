@@ -20,6 +20,7 @@ from builder.beside import Beside, Once
 from builder.cache import APART, image_key, linked_key, step_key, tree_key
 from builder.context import Context, ignore_rules
 from builder.dockerfile.ignore import Ignore
+from builder.dockerfile.instructions import Run
 from builder.failure import StepFailed
 from builder.journal import Journal, Made
 from builder.logs import Logs
@@ -92,6 +93,25 @@ class _Apart(_Fresh):
 
     def upper(self) -> Path | None:
         return None
+
+
+class _Bare(_Fresh):
+    """The `Ground` of a first step on scratch: with nothing below, nothing need be mounted."""
+
+    @contextlib.contextmanager
+    def mounted(self) -> Iterator[Path]:
+        place = self.upper()
+        if place:
+            yield place
+        else:
+            with super().mounted() as root:
+                yield root
+
+
+def _ground(step: Step, parents: Sequence[str]) -> type[_Fresh]:
+    if step.apart:
+        return _Apart
+    return _Fresh if parents or isinstance(step.instruction, Run) else _Bare
 
 
 class Solver:
@@ -376,7 +396,7 @@ class Solver:
         key = f"{self._name}-{secrets.token_hex(4)}"
         self._prepare(key, [] if step.apart else parents)
         try:
-            ground = _Apart(snapshotter, key) if step.apart else _Fresh(snapshotter, key)
+            ground = _ground(step, parents)(snapshotter, key)
             step.op.perform(self, ground, output)
             return snapshotter.seal(key), ground.originals
         except BaseException:

@@ -16,7 +16,7 @@ from image.digest import DiffID
 from layer.limits import DEFAULT, Limits
 from layer.overlayfs import META, OPAQUE, WHITEOUT, make_opaque
 from layer.pipeline import HashingReader, Readable
-from layer.reader import Archive, Entry
+from layer.reader import CHARACTER, Archive, Entry
 from layer.tree import Place, parts
 from layer.unpack import Content, Unpacker
 
@@ -66,15 +66,16 @@ def extract(
     *,
     owner: tuple[int, int] | None = None,
     limits: Limits = DEFAULT,
+    durable: bool = False,
 ) -> int:
     """Unpack a user's uncompressed archive into `destination` inside `root`, merged with what is there.
 
     Links are followed inside `root` only, as in a chroot; files replace what bears their name. A destination that
     exists keeps its owner, mode and time; a missing one is made (0755). `owner` (uid, gid) replaces the archive's
-    owners. Returns the number of entries. Raises InvalidInput or Integrity naming the entry; what came before it stays.
+    owners; `durable` says that a sync will follow. Returns the number of entries. Raises InvalidInput or Integrity naming the entry; what came before it stays.
     """
     archive = Archive(stream, limits)
-    with Unpacker(archive, root, owner=owner) as unpacker:
+    with _UserUnpacker(archive, root, owner=owner, durable=durable) as unpacker:
         try:
             unpacker.tree.enter(os.fsencode(destination))
         except OSError as error:
@@ -82,6 +83,13 @@ def extract(
         unpacker.run()
     archive.drain()
     return archive.entries
+
+
+class _UserUnpacker(Unpacker):
+    def put(self, entry: Entry, place: Place, base: bytes) -> None:
+        if entry.kind == CHARACTER and entry.device == (0, 0):  # as overlayfs itself refuses it
+            raise InvalidInput("a character device 0:0 is how overlay file systems mark what is deleted")
+        super().put(entry, place, base)
 
 
 class _LayerUnpacker(Unpacker):

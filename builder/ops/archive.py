@@ -31,11 +31,12 @@ def unpack(path: Path, root: Path, destination: str, owner: tuple[int, int] | No
     """Unpack the file into `destination` inside `root` if it is an archive; whether it was. Raises as `layer.apply.extract`."""
     from layer.apply import extract
     from layer.compression import decompressor
+    from layer.pipeline import ReadAhead
 
     if not is_archive(path):
         return False
-    with path.open("rb") as file:
-        extract(decompressor(file), root, destination, owner=owner)
+    with path.open("rb") as file, ReadAhead(decompressor(file)) as tar:
+        extract(tar, root, destination, owner=owner, durable=True)
     return True
 
 

@@ -153,6 +153,11 @@ class Copier:
         """A device or fifo as it is; a socket becomes an empty file, as BuildKit has it."""
         status = os.lstat(name, dir_fd=source)
         kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFCHR and status.st_rdev == 0:  # as overlayfs itself refuses it
+            raise InvalidInput(
+                f"cannot copy {name}: a character device 0:0 is how overlay file systems mark what is deleted",
+                "leave it out: list it in .dockerignore",
+            )
         if kind == stat.S_IFSOCK:
             kind = stat.S_IFREG
         mode = self._mode.of(status.st_mode, directory=False) if self._mode else stat.S_IMODE(status.st_mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,26 @@ def test_a_mode_that_makes_no_sense_is_refused(text: str) -> None:
         return
     with pytest.raises(InvalidInput):
         parse_mode(text)
+
+
+@pytest.mark.parametrize("onto", ["scratch", "bb"])
+def test_what_would_be_a_whiteout_is_not_copied(build, context: Path, onto: str) -> None:
+    (context / "s").mkdir()
+    os.mknod(context / "s/gone", stat.S_IFCHR, 0)
+    done = build(f"FROM {onto}\nCOPY s /s\n", check=False)
+    assert done.code == 1 and "cannot copy gone: a character device 0:0 is how overlay" in done.said
+
+
+def test_a_first_step_on_scratch_gives_the_layer_that_it_gives_on_others(build, context: Path) -> None:
+    """There nothing is mounted, for there is nothing to see below."""
+    (context / "f").write_text("x")
+    (context / "d/e").mkdir(parents=True)
+    (context / "d/e/g").write_text("y")
+    (context / "d/e/h").symlink_to("/f")
+    os.chown(context / "d/e/g", 3, 4)
+    with tarfile.open(context / "t.tar.gz", "w:gz") as tar:
+        tar.add(context / "d", arcname="d")
+    for step in ("ADD t.tar.gz /", "COPY d /"):
+        alone = build(f"FROM scratch\n{step}\n").config.diff_ids
+        above = build(f"FROM scratch\nCOPY f /f\n{step}\n").config.diff_ids
+        assert alone == above[1:]

@@ -329,3 +329,11 @@ def test_sparse_files_of_gnu_tar_are_read(options: list[str], root: Path, tmp_pa
     into(root, made)
     assert (root / "in/holes").read_bytes() == (tmp_path / "holes").read_bytes()
     assert (root / "in/holes").stat().st_blocks * 512 < 1_000_000
+
+
+def test_what_would_be_a_whiteout_is_refused(tmp_path: Path, tar: Tar) -> None:
+    """Overlayfs refuses it too; but not every tree that is unpacked into is mounted."""
+    with pytest.raises(InvalidInput, match=r"'gone': a character device 0:0 is how overlay"):
+        into(tmp_path, tar({"name": "gone", "type": "char"}))
+    assert not (tmp_path / "in/gone").exists()
+    assert into(tmp_path, tar({"name": "null", "type": "char", "devmajor": 1, "devminor": 3})) == 1
