@@ -6,11 +6,11 @@ import ctypes
 import os
 from typing import Any
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000, "SCMP_ACT_KILL_THREAD": 0x00000000, "SCMP_ACT_KILL_PROCESS": 0x80000000,
     "SCMP_ACT_TRAP": 0x00030000, "SCMP_ACT_ERRNO": 0x00050000, "SCMP_ACT_LOG": 0x7FFC0000, "SCMP_ACT_ALLOW": 0x7FFF0000,
 }  # fmt: skip
-_COMPARISONS = {
+COMPARISONS = {
     "SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6,
     "SCMP_CMP_MASKED_EQ": 7,
 }  # fmt: skip
@@ -45,7 +45,7 @@ def compile_rules(spec: dict[str, Any]) -> bytes | None:
 
 
 def _action(name: str, errno: int | None) -> int:
-    return _ACTIONS[name] | (EPERM if errno is None else errno) if name == "SCMP_ACT_ERRNO" else _ACTIONS[name]
+    return ACTIONS[name] | (EPERM if errno is None else errno) if name == "SCMP_ACT_ERRNO" else ACTIONS[name]
 
 
 def _add(library: Any, context: ctypes.c_void_p, rule: dict[str, Any], default: int) -> None:
@@ -53,7 +53,7 @@ def _add(library: Any, context: ctypes.c_void_p, rule: dict[str, Any], default: 
     if action == default:
         return  # libseccomp refuses a rule that changes nothing
     conditions = [
-        _Comparison(a["index"], _COMPARISONS[a["op"]], a["value"], a.get("valueTwo") or 0) for a in rule.get("args", ())
+        _Comparison(a["index"], COMPARISONS[a["op"]], a["value"], a.get("valueTwo") or 0) for a in rule.get("args", ())
     ]
     array = (_Comparison * len(conditions))(*conditions)
     for name in rule["names"]:
