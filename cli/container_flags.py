@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
         ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
         cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
         tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
-        init=flags["init"], auto_remove=flags["rm"],
+        init=flags["init"], auto_remove=flags["rm"], **fenced(flags),
     )  # fmt: skip
 
 
@@ -38,6 +39,28 @@ def mounted(flags: Mapping[str, Any], cwd: str) -> tuple[tuple[Mount, ...], tupl
 
     binds, anonymous = volumes(flags["volume"], cwd)
     return (*binds, *mounts(flags["mount"], cwd), *tmpfs(flags["tmpfs"])), anonymous
+
+
+# Of the tables ISOLATION and LIMITS, all that a plain run does not have.
+_FENCES = (
+    "security_opt", "pid", "ipc", "uts", "userns", "cgroupns", "ulimit", "sysctl", "device", "device_cgroup_rule",
+    "oom_score_adj", "runtime", "gpus", "storage_opt", "isolation", "memory", "memory_swap", "memory_reservation",
+    "memory_swappiness", "oom_kill_disable", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems",
+    "pids_limit", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_write_bps", "device_read_iops",
+    "device_write_iops", "cgroup_parent",
+)  # fmt: skip
+
+
+def fenced(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits and the unusual walls that the flags ask for; warns of what this host cannot do."""
+    if all(flags[name] in (None, (), False) for name in _FENCES):
+        return {}
+    from cli.fencing import fences
+
+    found, warnings = fences(flags)
+    for warning in warnings:
+        sys.stderr.write(f"WARNING: {warning}\n")
+    return found
 
 
 def shm_size(text: str | None) -> int:
@@ -96,14 +119,10 @@ def lines(path: str, flag: str) -> list[str]:
 
 
 def seccomp(options: tuple[str, ...]) -> str:
-    """The profile that `--security-opt` chooses; other options that change nothing here are accepted."""
+    """The profile that `--security-opt` chooses; `cli.isolation_flags` reads the other options."""
     chosen = "default"
     for option in options:
-        key, _, value = option.replace(":", "=", 1).partition("=") if "=" not in option else option.partition("=")
+        key, _, value = option.partition("=" if "=" in option else ":")
         if key == "seccomp":
-            chosen = value
-        elif key not in ("label", "apparmor", "no-new-privileges"):
-            from core.errors import InvalidInput
-
-            raise InvalidInput(f"unknown security option: {option!r}", "use seccomp=unconfined or seccomp=FILE")
+            chosen = value if value in ("default", "builtin", "unconfined") else os.path.abspath(value)
     return chosen

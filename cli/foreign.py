@@ -16,22 +16,15 @@ from core.errors import Unsupported
 
 # Words after a flag's names: the values that ask for nothing. A trailing `?` marks a switch.
 _RUN_IGNORED = (
-    "--disable-content-trust?", "--no-healthcheck?", "--log-driver", "--log-opt", "--expose", "--isolation", "--runtime",
-    "--oom-score-adj", "--network-alias --net-alias", "--detach-keys", "--volume-driver",
+    "--disable-content-trust?", "--no-healthcheck?", "--log-driver", "--log-opt", "--expose", "--network-alias --net-alias", "--detach-keys", "--volume-driver",
 )  # fmt: skip
 _RUN_DISCARDED = (
-    "--memory -m", "--memory-swap", "--memory-reservation", "--memory-swappiness", "--kernel-memory", "--cpus",
-    "--cpu-shares -c", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpuset-cpus",
-    "--cpuset-mems", "--blkio-weight", "--blkio-weight-device", "--device-read-bps", "--device-read-iops",
-    "--device-write-bps", "--device-write-iops", "--pids-limit", "--ulimit", "--cgroup-parent", "--storage-opt",
-    "--oom-kill-disable?", "--restart no", "--health-cmd", "--health-interval", "--health-retries",
-    "--health-start-period", "--health-start-interval", "--health-timeout",
+    "--kernel-memory", "--cpu-rt-period", "--cpu-rt-runtime", "--restart no", "--health-cmd", "--health-interval",
+    "--health-retries", "--health-start-period", "--health-start-interval", "--health-timeout",
 )  # fmt: skip
 _RUN_REFUSED = (
-    "--device", "--device-cgroup-rule", "--gpus", "--volumes-from", "--dns", "--dns-option --dns-opt", "--dns-search",
-    "--sysctl", "--group-add", "--link", "--link-local-ip", "--ip", "--ip6", "--mac-address", "--domainname",
-    "--use-api-socket?", "--pid private", "--ipc private shareable", "--uts private", "--userns host",
-    "--cgroupns private", "--platform",
+    "--volumes-from", "--dns", "--dns-option --dns-opt", "--dns-search", "--group-add", "--link", "--link-local-ip", "--ip",
+    "--ip6", "--mac-address", "--domainname", "--use-api-socket?", "--platform",
 )  # fmt: skip
 _BUILD_IGNORED = (
     "--cache-from", "--builder", "--disable-content-trust?", "--layers?", "--debug?", "-D?",

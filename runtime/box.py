@@ -58,9 +58,17 @@ class Box:
         user = lookup(root, container.user)
         make_cwd(root, container.cwd)
         mounts = [*self._generated(container), *anonymous(container, directory, root), *container.mounts]
+        if container.isolation:
+            from runtime.isolating import device_mounts
+
+            mounts += device_mounts(container.isolation, f"{self.path}/dev")
         Stubs(root).make(*points(mounts))
         check(root, container.command, container.env, container.cwd, [mount.target for mount in mounts])
         spec = self._bundle(container, root, user, mounts, engine).to_spec()
+        if not container.plain:
+            from runtime.isolating import apply
+
+            apply(spec, container, engine)
         (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
         return spec
 
@@ -85,9 +93,14 @@ class Box:
         process = Process(args, container.env, clean(container.cwd), user, capabilities(container), container.tty)
         return Bundle(
             process, root, container.hostname, mounts, container.network, container.read_only, container.privileged,
-            container.shm_size, cgroup=f"/lamella/{container.id}" if engine.cgroups else "",
+            container.shm_size, cgroup=self._cgroup(container) if engine.cgroups else "",
             devices=f"{self.path}/dev", filters=self._filters(container, engine),
         )  # fmt: skip
+
+    def _cgroup(self, container: Container) -> str:
+        from runtime.cgroups import path_of
+
+        return path_of(container, self.path.parent)
 
     def _filters(self, container: Container, engine: Engine) -> Any:
         if container.privileged:

@@ -80,6 +80,10 @@ def create(
     conmon = find_conmon()
     enter_private_mounts()
     engine = engine_of(state)
+    if not container.plain:
+        from runtime.runtimes import engine_for
+
+        engine = engine_for(container, engine)
     if not engine.path:
         raise Unsupported(
             "nothing can run in the background without an OCI runtime", "install crun (or runc) and conmon"

@@ -6,14 +6,18 @@ import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from core.errors import Integrity
 from core.value import Value, field
 from runtime.mounts import Mount
 
+if TYPE_CHECKING:
+    from runtime.isolation import Isolation
+    from runtime.limits import Limits
+
 # Fields that few containers have, each a Value of plain fields in a module that is loaded only for those that have it.
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {"limits": "runtime.limits:Limits", "isolation": "runtime.isolation:Isolation"}
 
 
 class Container(Value):
@@ -53,6 +57,8 @@ class Container(Value):
     privileged: bool
     init: bool
     auto_remove: bool
+    limits: Limits | None = None
+    isolation: Isolation | None = None
 
     @property
     def short_id(self) -> str:
@@ -63,6 +69,12 @@ class Container(Value):
     def command(self) -> tuple[str, ...]:
         """What is executed."""
         return self.entrypoint + self.cmd
+
+    @property
+    def plain(self) -> bool:
+        """Whether its walls are the usual ones, and nothing is limited: the machine's usual runtime starts it as it is."""
+        loose = self.privileged or any("dev" in mount.options for mount in self.mounts)
+        return not loose and self.limits is None and self.isolation is None
 
     def encode(self) -> bytes:
         """As JSON."""

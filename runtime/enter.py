@@ -47,23 +47,32 @@ def fork_inside(containers: Directories, container: Container, state: Path, work
         # The pid could have been somebody else's by the time its namespaces were opened, unless it is still locked.
         if descriptors is None or containers.status(container).keeper != keeper:
             raise NotRunning(container)
-        return fork(lambda alive: _entered(alive, descriptors, state, work))
+        return fork(lambda alive: _entered(alive, descriptors, container, state, work))
 
 
-def _entered(alive: int, descriptors: tuple[int, int], state: Path, work: Inside) -> int:
+def _entered(alive: int, descriptors: tuple[int, int], container: Container, state: Path, work: Inside) -> int:
     from core import syscalls
-    from runtime.probe import choose
 
     die_with_parent(alive)
     mounts, pids = descriptors
     try:
         syscalls.setns(pids, syscalls.CLONE_NEWPID)
         syscalls.setns(mounts, syscalls.CLONE_NEWNS)
-        return work(Box(state), choose(state))
+        return work(Box(state), _engine(container, state))
     except OSError as error:
         if error.errno == errno.ENOMEM:  # which is what fork says where the keeper has just died
             return ENGINE_FAILED
         raise
+
+
+def _engine(container: Container, state: Path) -> Engine:
+    from runtime.probe import choose
+
+    if container.plain:
+        return choose(state)
+    from runtime.runtimes import engine_for
+
+    return engine_for(container, choose(state))
 
 
 @contextlib.contextmanager

@@ -53,7 +53,12 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
     name = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     spec, log = box.path / f"{name}.json", box.path / f"{name}.log"
     try:
-        spec.write_bytes(json.dumps(_process(container, command, box).to_spec()).encode())
+        process = _process(container, command, box).to_spec()
+        if container.isolation:
+            from runtime.isolating import apply_process
+
+            apply_process(process, container.isolation)
+        spec.write_bytes(json.dumps(process).encode())
         flags = ["--tty"] * command.tty + ["--detach"] * command.detach
         words = engine.command(box.runtime_state, log, "exec", "--process", str(spec), *flags, container.id)
         code = _run(words, name, command, box)

@@ -75,6 +75,10 @@ def _keep(orders: int, root: Path, state: Path) -> int:
         if not order:
             return ENGINE_FAILED
         container = Container.decode(order, root)
+        if not container.plain:
+            from runtime.runtimes import engine_for
+
+            engine = engine_for(container, engine)
         rootfs = stack.enter_context(snapshotter.mounted(container.id, durable=not container.auto_remove))
         spec = box.fill(container, root / "containers" / container.id, rootfs, engine)
         return _start(container, box, engine, spec, passing)

@@ -122,6 +122,9 @@ def _enter(jail: Jail, syscalls: Any) -> int:
     for mount in spec["mounts"]:  # last, for a mount may stand in one that is to be read-only
         _restrict(root, mount, syscalls)
     _finish_dev(root)
+    for name, value in spec["linux"].get("sysctl", {}).items():
+        with contextlib.suppress(OSError):  # as far as the kernel allows
+            Path(f"{root}/proc/sys/{name.replace('.', '/')}").write_text(value)
     for path in spec["linux"].get("readonlyPaths", ()):
         _protect(root + path, syscalls)
     for path in spec["linux"].get("maskedPaths", ()):

@@ -23,12 +23,18 @@ class Mount(Value):
     name: str = ""
 
     def to_spec(self) -> dict[str, Any]:
-        """As the runtime spec has it (config.md "Mounts"); devices never work through it."""
+        """As the runtime spec has it (config.md "Mounts"); devices never work through it, but for a tmpfs with `dev`."""
         if self.kind == "tmpfs":
-            options = ["nosuid", "nodev", *(self.options or ("noexec",)), *(["ro"] if self.read_only else [])]
+            options = [*tmpfs_options(self.options), *(["ro"] if self.read_only else [])]
             return {"destination": self.target, "type": "tmpfs", "source": "tmpfs", "options": options}
         options = ["rbind", *(self.options or ("rprivate",)), *(["ro"] if self.read_only else [])]
         return {"destination": self.target, "type": "bind", "source": self.source, "options": options}
+
+
+def tmpfs_options(own: tuple[str, ...]) -> list[str]:
+    """What a tmpfs is mounted with: what is not in `own`, by its opposite, is as Docker has it."""
+    opposites = (("noexec", "exec"), ("nosuid", "suid"), ("nodev", "dev"))
+    return [quiet for quiet, loud in opposites if quiet not in own and loud not in own] + list(own)
 
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -38,20 +44,29 @@ MASKED = (
     )),
     "/sys/firmware", "/sys/devices/virtual/powercap",
 )  # fmt: skip
+_THERMAL = "/sys/devices/system/cpu/cpu{}/thermal_throttle"
 READ_ONLY = tuple(f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"))
+
+
+def masked() -> list[str]:
+    """What is hidden: MASKED, and each processor's thermal_throttle where the machine has that."""
+    if not os.path.exists(_THERMAL.format(0)):
+        return list(MASKED)
+    return [*MASKED, *(_THERMAL.format(number) for number in range(os.cpu_count() or 1))]
 
 
 def standard(devices: str, *, shm_size: int = 64 << 20, privileged: bool = False) -> list[dict[str, Any]]:
     """/proc, /dev and /sys as Docker lays them out; `devices` is where `make_devices` has put the nodes.
 
     /dev is mounted `nodev`, as the root is: a container that makes a node cannot open it, without any help from a device
-    cgroup. The nodes that work are bound in.
+    cgroup. The nodes that work are bound in. A privileged one has all nodes, and may make its own.
     """
     quiet = ["nosuid", "noexec", "nodev"]
     sys_mode = [] if privileged else ["ro"]
+    no_devices = [] if privileged else ["nodev"]
     mounts = [
         _mount("/proc", "proc", "proc", *quiet),
-        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", *no_devices, "strictatime", "mode=755", "size=65536k"),
         _mount(
             "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
         ),
@@ -68,11 +83,18 @@ def make_devices(devices: str, *, privileged: bool = False) -> None:
     owners, as some runtimes do too, and the host's must not follow."""
     os.mkdir(devices, 0o755)
     for name in _host_devices() if privileged else DEVICES:
-        status = os.stat(f"/dev/{name}")
-        os.mknod(f"{devices}/{name}", status.st_mode, status.st_rdev)
-        if status.st_gid:
-            os.chown(f"{devices}/{name}", status.st_uid, status.st_gid)
-        os.chmod(f"{devices}/{name}", status.st_mode & 0o7777)  # another thread must not meet a changed umask
+        if "/" in name:
+            os.makedirs(os.path.dirname(f"{devices}/{name}"), 0o755, exist_ok=True)
+        copy_node(f"/dev/{name}", f"{devices}/{name}")
+
+
+def copy_node(source: str, target: str) -> None:
+    """Make another node of the device at `source`."""
+    status = os.stat(source)
+    os.mknod(target, status.st_mode, status.st_rdev)
+    if status.st_uid or status.st_gid:
+        os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, status.st_mode & 0o7777)  # another thread must not meet a changed umask
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
@@ -80,10 +102,19 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str,
 
 
 def _host_devices() -> list[str]:
-    """Every device node straight below the host's /dev: what `--privileged` promises."""
+    """Every device node below the host's /dev, but for the terminals: what `--privileged` promises."""
+    return sorted(nodes("/dev", ("console", "ptmx", "pts", "shm", "mqueue", "fd")))
+
+
+def nodes(directory: str, without: tuple[str, ...] = ()) -> list[str]:
+    """The device nodes below `directory`, relative to it; links are not followed. `without` names what is left out on top."""
     found = []
-    for entry in os.scandir("/dev"):
+    for entry in os.scandir(directory):
         mode = entry.stat(follow_symlinks=False).st_mode
-        if (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and entry.name not in ("console", "ptmx"):
+        if entry.name in without:
+            continue
+        if stat.S_ISDIR(mode):
+            found += [f"{entry.name}/{name}" for name in nodes(entry.path)]
+        elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             found.append(entry.name)
-    return sorted(found)
+    return found

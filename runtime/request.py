@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from core.clock import now
 from core.errors import InvalidInput
@@ -13,6 +14,10 @@ from image.config import ContainerConfig
 from runtime.container import Container
 from runtime.mounts import Mount
 from runtime.spec import PATH
+
+if TYPE_CHECKING:
+    from runtime.isolation import Isolation
+    from runtime.limits import Limits
 
 MAX_PATH = 4096  # bytes, with the NUL at the end
 
@@ -46,6 +51,8 @@ class Request(Value):
     privileged: bool = False
     init: bool = False
     auto_remove: bool = False
+    limits: Limits | None = None
+    isolation: Isolation | None = None
 
 
 def merge(request: Request, id: str, name: str, image: str, config: ContainerConfig) -> Container:
@@ -69,7 +76,7 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
         ports=request.ports, exposed_ports=config.exposed_ports, add_hosts=request.add_hosts, cap_add=request.cap_add,
         cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
-        auto_remove=request.auto_remove,
+        auto_remove=request.auto_remove, limits=request.limits, isolation=request.isolation,
     )  # fmt: skip
 
 

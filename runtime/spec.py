@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.value import Value
-from runtime.mounts import MASKED, READ_ONLY, Mount, standard
+from runtime.mounts import READ_ONLY, Mount, masked, standard
 from runtime.user import User
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERSION = "1.0.2"
+# In a network of its own anybody may listen on any port, and ping.
+OPEN_PORTS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 
 
 class Process(Value):
@@ -71,7 +73,9 @@ class Bundle(Value):
         namespaces = ["pid", "ipc", "uts", "mount"] + (["network"] if self.network != "host" else [])
         linux: dict[str, Any] = {"namespaces": [{"type": name} for name in namespaces]}
         if not self.privileged:
-            linux |= {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}
+            linux |= {"maskedPaths": masked(), "readonlyPaths": list(READ_ONLY)}
+        if self.network != "host":
+            linux["sysctl"] = dict(OPEN_PORTS)
         if self.cgroup:
             linux |= {"cgroupsPath": self.cgroup, "resources": {"devices": device_rules(self.privileged)}}
         mounts = standard(self.devices, shm_size=self.shm_size, privileged=self.privileged)
