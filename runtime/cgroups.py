@@ -1,7 +1,7 @@
 """The cgroups of containers: which controllers this host has, and what a container's cgroup tells and leaves behind.
 
-A runtime makes a container's cgroup; whatever kills the runtime, it is found here by its path, `/lamella/<store>/<id>`,
-and removed. A v1 host has a tree for each controller, a v2 host one for all; on a hybrid one the v1 trees count.
+A runtime makes a container's cgroup; whatever kills the runtime, it is found here by its path, `/lamella/<store>-<id>`
+with the name of the store's state directory, and removed. A v1 host has a tree for each controller, a v2 host one for all; on a hybrid one the v1 trees count.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.value import Value
 from runtime.container import Container
+from runtime.state import cgroups_of
 
 ROOT = Path("/sys/fs/cgroup")
-ALL = "/lamella"  # below which every container's cgroup is, unless it has another --cgroup-parent
+ALL = "/lamella"  # where every container's cgroup is, unless it has another --cgroup-parent
+OOM = "oom"  # a file in the directory of a container that ended with processes killed for want of memory
 PATIENCE_SECONDS = 0.5  # for the kernel to take the last dead process out
 _V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "perf_event", "net_cls", "net_prio",
        "hugetlb", "rdma", "misc", "systemd")  # fmt: skip
@@ -39,7 +41,7 @@ class Usage(Value):
 def path_of(container: Container, state: Path) -> str:
     """The cgroup of `container` of the store whose state directory is `state`, as a path in every tree."""
     parent = container.limits.cgroup_parent if container.limits else ""
-    return f"/{parent.strip('/')}/{container.id}" if parent else f"{ALL}/{state.name}/{container.id}"
+    return f"/{parent.strip('/')}/{container.id}" if parent else f"{ALL}/{state.name}-{container.id}"
 
 
 def is_v2() -> bool:
@@ -113,22 +115,27 @@ def _remove_empty(directories: Iterable[Path]) -> None:
                 os.rmdir(directory)
 
 
-def left(state: Path) -> set[str]:
-    """The IDs of the containers of a store that have a cgroup."""
-    found: set[str] = set()
-    for tree in (ROOT, ROOT / "pids", ROOT / "memory"):
-        with contextlib.suppress(OSError):
-            found |= {
-                e.name for e in os.scandir(tree / ALL.lstrip("/") / state.name) if e.is_dir(follow_symlinks=False)
-            }
-    return found
+def leave(container: Container, state: Path, directory: Path) -> None:
+    """Remove the cgroup of a container that has ended, and note in its `directory` if it had too little memory."""
+    path = path_of(container, state)
+    with contextlib.suppress(FileNotFoundError):
+        (directory / OOM).touch() if oom_kills(path) else (directory / OOM).unlink()
+    remove(path)
+
+
+def sweep(state: Path, lives: Callable[[str], bool]) -> None:
+    """Remove the cgroups of a store's containers that have none any more; `lives` is asked with an ID."""
+    prefix = f"{state.name}-"
+    for name in cgroups_of(state):
+        if not lives(name.removeprefix(prefix)):
+            remove(f"{ALL}/{name}")
 
 
 def oom_kills(path: str) -> int:
     """How many processes of the cgroup the kernel has killed for want of memory."""
     here = path.lstrip("/")
     for file in (ROOT / here / "memory.events", ROOT / "memory" / here / "memory.oom_control"):
-        with contextlib.suppress(OSError):
+        if file.exists():
             return _numbers(file).get("oom_kill", 0)
     return 0
 

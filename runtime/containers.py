@@ -15,6 +15,7 @@ from core.locks import FileLock, is_locked
 from runtime.container import Container
 from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
+from runtime.state import cgroups_of, state_directory
 from runtime.status import last_status, note_exited, read_status
 
 if TYPE_CHECKING:
@@ -148,6 +149,10 @@ class Containers(Directories):
         """
         before = last_status(self.directory(container))
         note_exited(self.directory(container), code, finished)
+        if not container.plain:
+            from runtime.cgroups import leave
+
+            leave(container, state_directory(self.store.root), self.directory(container))
         if before.running:
             seconds = max(0, (finished or time.time_ns()) - before.started) // 10**9
             self.note(container, "die", execDuration=str(seconds), exitCode=str(code))
@@ -212,6 +217,14 @@ class Containers(Directories):
                 self._sweep(id, running=id in held and held[id].running)
             finally:
                 lock.release()
+        self._sweep_cgroups()
+
+    def _sweep_cgroups(self) -> None:
+        state = state_directory(self.store.root)
+        if cgroups_of(state):
+            from runtime.cgroups import sweep
+
+            sweep(state, lambda id: is_locked(self._root / id / "state"))
 
     def _sweep(self, id: str, *, running: bool) -> None:
         container = self.load(id)

@@ -70,7 +70,7 @@ def _freezer(id: str, first: int) -> Callable[[bool], bool] | None:
     """What freezes (True) or thaws the container's own cgroup and says whether that is done; None where it has none."""
     for line in Path(f"/proc/{first}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        if not path.endswith(f"/{id}"):
+        if not path.endswith(id):
             continue
         place = _CGROUPS / (f"freezer{path}" if controllers else path.lstrip("/"))
         if controllers == "freezer" and (place / "freezer.state").exists():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.clock import format_instant
+from runtime.cgroups import OOM
 from runtime.conmon import LOG
 from runtime.container import Container
-from runtime.mounts import MASKED, READ_ONLY, Mount
+from runtime.inspect_walls import walls
+from runtime.mounts import Mount
 from runtime.status import Status
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def inspect(containers: Containers, container: Container) -> dict[str, Any]:
         "Created": container.created,
         "Path": container.command[0],
         "Args": list(container.command[1:]),
-        "State": _state(containers.status(container)),
+        "State": _state(containers.status(container)) | {"OOMKilled": out_of_memory(directory)},
         "Image": container.image,
         "ResolvConfPath": "",
         "HostnamePath": "",
@@ -54,7 +56,6 @@ def _state(status: Status) -> dict[str, Any]:
         "Running": status.running,
         "Paused": False,
         "Restarting": False,
-        "OOMKilled": False,
         "Dead": False,
         "Pid": first_process(status.keeper) if status.running else 0,
         "ExitCode": status.exit_code,
@@ -62,6 +63,11 @@ def _state(status: Status) -> dict[str, Any]:
         "StartedAt": format_instant(status.started) if status.started else NEVER,
         "FinishedAt": format_instant(status.finished) if status.finished else NEVER,
     }
+
+
+def out_of_memory(directory: Path) -> bool:
+    """Whether, when it ended, the kernel had killed of it for want of memory."""
+    return (directory / OOM).exists()
 
 
 def first_process(keeper: int) -> int:
@@ -134,24 +140,19 @@ def _host_config(container: Container) -> dict[str, Any]:
         "Privileged": container.privileged,
         "PublishAllPorts": False,
         "ReadonlyRootfs": container.read_only,
-        "SecurityOpt": None if container.seccomp == "default" else [f"seccomp={container.seccomp}"],
         "Tmpfs": tmpfs or None,
         "ShmSize": container.shm_size,
         "Init": container.init,
         "Isolation": "",
-        **_NOT_LIMITED,
-        "MaskedPaths": None if container.privileged else list(MASKED),
-        "ReadonlyPaths": None if container.privileged else list(READ_ONLY),
+        **_NOT_THERE,
+        **walls(container),
     }
 
 
 # What no container has here, under the names where scripts look.
-_NOT_LIMITED: dict[str, Any] = {
+_NOT_THERE: dict[str, Any] = {
     "VolumesFrom": None, "VolumeDriver": "", "Links": None, "GroupAdd": None, "Dns": [], "DnsOptions": [], "DnsSearch": [],
-    "PidMode": "", "IpcMode": "private", "UTSMode": "", "UsernsMode": "", "CgroupnsMode": "private", "CgroupParent": "",
-    "OomScoreAdj": 0, "OomKillDisable": False, "Memory": 0, "MemorySwap": 0, "MemoryReservation": 0, "NanoCpus": 0,
-    "CpuShares": 0, "CpuPeriod": 0, "CpuQuota": 0, "CpusetCpus": "", "CpusetMems": "", "PidsLimit": None, "Ulimits": [],
-    "Devices": [], "DeviceRequests": None,
+    "DeviceRequests": None,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from runtime.container import Container
 from runtime.engine import NOT_FOUND, Engine, StartFailed
 from runtime.isolation import Isolation
-from runtime.mounts import Mount, copy_node, masked, nodes
+from runtime.mounts import READ_ONLY, Mount, copy_node, masked, nodes
 from runtime.step import Limit
 
 _NAMES = re.compile(r"([a-z]+)=(-?\d+):(-?\d+)")
@@ -86,12 +86,16 @@ def clamped(text: str) -> Limit:
 
 
 def _hide(linux: dict[str, Any], isolation: Isolation, *, privileged: bool) -> None:
-    if privileged or not (isolation.masks or isolation.unmasks):
-        return
-    shown = set(isolation.unmasks)
-    hidden, protected = [] if "ALL" in shown else masked(), [] if "ALL" in shown else linux["readonlyPaths"]
-    linux["maskedPaths"] = [path for path in [*hidden, *isolation.masks] if path not in shown]
-    linux["readonlyPaths"] = [path for path in protected if path not in shown]
+    if not privileged:
+        linux["maskedPaths"], linux["readonlyPaths"] = hidden(isolation)
+
+
+def hidden(isolation: Isolation) -> tuple[list[str], list[str]]:
+    """The paths that are hidden, and those that are read-only."""
+    shown = isolation.unmasks
+    usual: tuple[list[str], list[str]] = ([], []) if "ALL" in shown else (masked(), list(READ_ONLY))
+    masks = [path for path in [*usual[0], *isolation.masks] if path not in shown]
+    return masks, [path for path in usual[1] if path not in shown]
 
 
 def _share(spec: dict[str, Any], isolation: Isolation, container: Container) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from _blake2 import blake2b  # what hashlib offers as well, without loading OpenSSL first
 from pathlib import Path
@@ -21,6 +22,15 @@ def state_directory(root: Path) -> Path:
     except FileNotFoundError:
         path.mkdir(0o700, parents=True, exist_ok=True)
     return path
+
+
+def cgroups_of(state: Path) -> set[str]:
+    """The names of the cgroups that containers of the store have, or have left, below `lamella` in this machine's trees."""
+    found: set[str] = set()
+    for tree in ("pids/", "memory/", "systemd/", ""):  # a cgroup is in one of them, on any host
+        with contextlib.suppress(OSError):
+            found |= {name for name in os.listdir(f"/sys/fs/cgroup/{tree}lamella") if name.startswith(f"{state.name}-")}
+    return found
 
 
 def _base(root: Path) -> Path:

@@ -24,13 +24,11 @@ ACCEPTED = [
     "start --detach-keys=ctrl-x -a nosuch",
 ]
 DISCARDED = [
-    ("run --pull=never -m=1g nosuch", "--memory"),
-    ("run --pull=never --cpus 2 --rm=true nosuch", "--cpus"),
+    ("run --pull=never --kernel-memory=1g --rm=true nosuch", "--kernel-memory"),
     ("create --pull=never --restart unless-stopped nosuch", "--restart"),
     ("build --cache-to type=registry,ref=x /nosuch", "--cache-to"),
 ]
 REFUSED = [
-    ("run --gpus all nosuch", "--gpus", 125),
     ("run --dns 192.0.2.1 nosuch", "--dns", 125),
     ("create --platform linux/s390x nosuch", "--platform", 125),
     ("build -o out /nosuch", "--output", 1),
