@@ -42,7 +42,7 @@ class Limits(Value):
     def to_spec(self) -> dict[str, Any]:
         """The parts of `linux.resources` that are limited. Raises OSError for a device that is not there."""
         parts = {"memory": self._memory(), "cpu": self._cpu(), "blockIO": self._block_io()}
-        if self.pids_limit:
+        if self.pids_limit > 0:  # what is not limited is not said: crun 1.8 writes -1 where v1 wants `max`
             parts["pids"] = {"limit": self.pids_limit}
         return {name: part for name, part in parts.items() if part}
 
