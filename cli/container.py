@@ -7,25 +7,17 @@ import os
 import click
 
 from cli.completion import complete_containers
-from cli.main import LazyGroup
+from cli.main import COMMANDS, LazyGroup
 from cli.settings import Settings
 
+_VERBS = (
+    "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "logs", "exec", "attach", "top",
+    "stats", "port", "commit", "diff", "export", "wait",
+)  # fmt: skip
 TABLE = {
-    "ls": ("cli.ps:ps", "List containers"),
-    "run": ("cli.run:run", "Run a command in a new container"),
-    "create": ("cli.create:create", "Create a container without starting it"),
-    "start": ("cli.start:start", "Start created or stopped containers"),
-    "stop": ("cli.stop:stop", "Stop running containers"),
-    "kill": ("cli.kill:kill", "Send a signal to running containers"),
-    "rm": ("cli.rm:rm", "Remove containers"),
-    "logs": ("cli.logs:logs", "Show what a container has written"),
-    "exec": ("cli.exec:exec_", "Run a command in a running container"),
-    "attach": ("cli.attach:attach", "Join a running container's input and output"),
-    "commit": ("cli.commit:commit", "Make an image of a container"),
-    "diff": ("cli.diff:diff", "Show what a container has changed in its files"),
-    "export": ("cli.export:export", "Write a container's files as a tar archive"),
+    "ls": COMMANDS["ps"],
+    **{verb: COMMANDS[verb] for verb in _VERBS},
     "inspect": ("cli.container:inspect", "Show everything about containers"),
-    "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
     "prune": ("cli.container:prune", "Remove all containers that do not run"),
 }
 HIDDEN = {"cleanup": ("cli.container:cleanup", ""), "list": TABLE["ls"], "ps": TABLE["ls"], "remove": TABLE["rm"]}

@@ -65,13 +65,13 @@ def on_exit(settings: Settings, container: Container) -> list[str]:
 
 def each(names: Sequence[str], work: Callable[[str], None]) -> int:
     """Do `work` for every name, going on past failures, which are told one by one; the exit code."""
-    from cli.exit import report
+    from cli.exit import Exit, report
 
     code = 0
     for name in names:
         try:
             work(name)
-        except LamellaError as error:
+        except (LamellaError, Exit) as error:
             code = report(error)
     return code
 

@@ -38,9 +38,16 @@ SECTIONS: dict[str, Table] = {
         "create": ("cli.create:create", "Create a container without starting it"),
         "start": ("cli.start:start", "Start created or stopped containers"),
         "stop": ("cli.stop:stop", "Stop running containers"),
+        "restart": ("cli.restart:restart", "Stop containers and start them again"),
         "kill": ("cli.kill:kill", "Send a signal to running containers"),
+        "pause": ("cli.pause:pause", "Let running containers stand still"),
+        "unpause": ("cli.pause:unpause", "Let paused containers go on"),
         "rm": ("cli.rm:rm", "Remove containers"),
         "ps": ("cli.ps:ps", "List containers"),
+        "rename": ("cli.rename:rename", "Give a container another name"),
+        "top": ("cli.top:top", "Show the processes of a container"),
+        "stats": ("cli.stats:stats", "Show what containers use"),
+        "port": ("cli.port:port", "Show what ports of a container are published, and where"),
         "logs": ("cli.logs:logs", "Show what a container has written"),
         "exec": ("cli.exec:exec_", "Run a command in a running container"),
         "attach": ("cli.attach:attach", "Join a running container's input and output"),
@@ -62,11 +69,9 @@ SECTIONS: dict[str, Table] = {
 }
 # Docker's commands that lamella does not have, and what helps meanwhile.
 NOT_THERE = {
-    "restart": "lamella stop NAME && lamella start NAME",
-    "top": "lamella exec NAME ps",
     "cp": "lamella exec NAME cat FILE >FILE",
    
-    "pause": "", "unpause": "", "port": "", "rename": "", "stats": "", "update": "", "search": "",
+    "update": "", "search": "",
     "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
 }  # fmt: skip

@@ -105,7 +105,7 @@ def status_text(status: Status) -> str:
         return human_duration((time.time_ns() - instant) / 10**9)
 
     if status.running:
-        return f"Up {since(status.started)}"
+        return f"Up {since(status.started)}" + " (Paused)" * status.paused
     if status.state == "exited":
         return f"Exited ({status.exit_code}) {since(status.finished)} ago"
     return "Created"

@@ -12,6 +12,7 @@ from cli.completion import complete_containers
 from cli.exit import Exit, protect
 from cli.settings import Settings
 from cli.spelling import DockerCommand
+from core.errors import Conflict
 
 if TYPE_CHECKING:
     from runtime.container import Container
@@ -44,7 +45,8 @@ def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive:
     def one(name: str) -> None:
         with Workshop(settings) as shop:
             container = shop.containers.find(name)
-        _start_apart(settings, container, name)
+        start_apart(settings, container)
+        click.echo(name)
 
     raise Exit(each(names, one))
 
@@ -54,8 +56,14 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
     from cli.running import run_monitored
 
     with Workshop(settings) as shop:
-        lock = shop.containers.lock(container)
+        if attached and shop.containers.status(container).paused:
+            raise Conflict("You cannot attach to a paused container, unpause it first")
+        lock = shop.containers.lock_to_start(container)
         if lock is None:  # it runs already, which is no error
+            if shop.containers.status(container).paused:
+                raise Conflict(
+                    "cannot start a paused container, try unpause instead", f"lamella unpause {container.name}"
+                )
             from runtime.attach import attach
 
             return (attach(shop.containers, container, shop.state, stdin=stdin) or 0) if attached else 0
@@ -68,7 +76,7 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
         return run_monitored(shop, container, lock, attached=attached, show_id=False)
 
 
-def _start_apart(settings: Settings, container: Container, name: str) -> None:
+def start_apart(settings: Settings, container: Container) -> None:
     """In a process of its own: one process has one keeper."""
     from runtime.streams import wait
 
@@ -78,4 +86,3 @@ def _start_apart(settings: Settings, container: Container, name: str) -> None:
         os._exit(protect(lambda: _start(settings, container, attached=False)))
     if wait(pid):
         raise Exit(1)
-    click.echo(name)

@@ -69,7 +69,8 @@ def _held(containers: Containers, container: Container, *, pause: bool) -> Itera
             if lock:
                 stack.callback(lock.release)
                 break
-            if not pause and containers.status(container).running:
+            status = containers.status(container)
+            if status.paused or (status.running and not pause):
                 break
             try:
                 stack.enter_context(frozen(containers, container))

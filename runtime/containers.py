@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.locks import FileLock, is_locked
+from core.value import replace
 from runtime.container import Container
 from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
@@ -21,11 +22,13 @@ from runtime.status import last_status, note_exited, read_status
 if TYPE_CHECKING:
     from runtime.request import Request
     from snapshot.protocol import Snapshotter
+    from store.holds import Hold
     from store.images import Image
     from store.store import Store
 
     ImageFinder = Callable[[], Image]  # called inside the catalog's transaction
 
+KEPT = "kept"  # a file in a container's directory, locked while it is being restarted
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
@@ -68,7 +71,7 @@ class Containers(Directories):
 
         with self.store.database.write(durable=not request.auto_remove):
             image = find()
-            name = self._name(request.name)
+            name = self.free_name(request.name)
             config = self.store.images.config(image.id)
             container = merge(request, id, name, str(image.id), config.config)
             self.store.holds.set(Hold("container", id, name, image.id, running))
@@ -81,7 +84,8 @@ class Containers(Directories):
         self.store.layers.refuse_hold("container", container.id)
         refuse_missing(self.store, (path.name for path in self.layers(container)))
 
-    def _name(self, wanted: str) -> str:
+    def free_name(self, wanted: str) -> str:
+        """`wanted`, or a new name where it is empty; in the caller's transaction. Raises Conflict, InvalidInput."""
         holders = {hold.name: hold.id for hold in self.store.holds.all() if hold.kind == "container"}
         if not wanted:
             from runtime.names import generate
@@ -94,8 +98,8 @@ class Containers(Directories):
             )
         if wanted in holders:
             raise Conflict(
-                f'Conflict. The container name "/{wanted}" is already in use by container "{holders[wanted]}"',
-                "remove (or rename) that container to be able to reuse that name",
+                f'Conflict. The container name "/{wanted}" is already in use by container "{holders[wanted]}".'
+                " You have to remove (or rename) that container to be able to reuse that name."
             )
         return wanted
 
@@ -105,22 +109,47 @@ class Containers(Directories):
         sync = self.store.sync and not container.auto_remove
         write_file(self.directory(container) / "config.json", container.encode(), mode=0o600, sync=sync)
 
+    def change(self, container: Container, change: Callable[[Container], Container]) -> Container:
+        """Replace the record of `container` by what `change` makes of it as it is by then; durable when this returns.
+
+        In the catalog's transaction: one after the other changes it. Raises NoSuchContainer, and what `change` raises.
+        """
+        from image.digest import Digest
+        from store.holds import Hold
+
+        with self.store.database.write():
+            now = self.load(container.id)
+            hold = next(
+                (hold for hold in self.store.holds.all() if (hold.kind, hold.id) == ("container", container.id)), None
+            )
+            if now is None or hold is None:
+                raise NoSuchContainer(container.name)
+            changed = change(replace(now, name=hold.name))
+            self._write(changed)
+            self.store.holds.set(Hold("container", changed.id, changed.name, Digest.parse(changed.image), hold.running))
+        return changed
+
+    def _known(self, hold: Hold) -> Container | None:
+        """The container of a hold, by the name that the catalog knows: who was killed while renaming it left the file alone."""
+        container = self.load(hold.id)
+        return container if container is None or container.name == hold.name else replace(container, name=hold.name)
+
     def find(self, text: str) -> Container:
         """By full ID, name, or the unique beginning of an ID. Raises NoSuchContainer, and InvalidInput if ambiguous."""
         text = text.removeprefix("/")
         holds = [hold for hold in self.store.holds.all() if hold.kind == "container"]
-        ids = [h.id for h in holds if h.id == text] or [h.id for h in holds if h.name == text]
-        ids = ids or [h.id for h in holds if text and h.id.startswith(text)]
-        if len(ids) > 1:
+        found = [h for h in holds if h.id == text] or [h for h in holds if h.name == text]
+        found = found or [h for h in holds if text and h.id.startswith(text)]
+        if len(found) > 1:
             raise InvalidInput(f"multiple IDs found with provided prefix: {text}", "give more digits of the ID")
-        container = self.load(ids[0]) if ids else None
+        container = self._known(found[0]) if found else None
         if container is None:
             raise NoSuchContainer(text)
         return container
 
     def all(self) -> list[Container]:
         """Every container, newest first."""
-        found = [self.load(hold.id) for hold in self.store.holds.all() if hold.kind == "container"]
+        found = [self._known(hold) for hold in self.store.holds.all() if hold.kind == "container"]
         return sorted((c for c in found if c), key=lambda c: c.created, reverse=True)
 
     def layers(self, container: Container) -> list[Path]:
@@ -156,7 +185,7 @@ class Containers(Directories):
         if before.running:
             seconds = max(0, (finished or time.time_ns()) - before.started) // 10**9
             self.note(container, "die", execDuration=str(seconds), exitCode=str(code))
-        if container.auto_remove:
+        if container.auto_remove and not is_locked(self.directory(container) / KEPT):
             self._discard(container.id)
             self.note(container, "destroy")
         else:
@@ -179,15 +208,19 @@ class Containers(Directories):
         """
         lock = self.lock(container, wait=wait)
         if lock is None:
-            raise Conflict(
-                f"cannot remove container {container.name!r}: container is running",
-                "stop the container before removing or force remove (rm -f)",
-            )
+            raise self._in_use(container)
         try:
             self._discard(container.id)
         finally:
             lock.release()
         self.note(container, "destroy")
+
+    def _in_use(self, container: Container) -> Conflict:
+        if self.status(container).paused:
+            why = "container is paused and must be unpaused first"
+        else:
+            why = "container is running: stop the container before removing or force remove"
+        return Conflict(f'cannot remove container "/{container.name}": {why}', f"lamella rm -f {container.name}")
 
     def _discard(self, id: str) -> None:
         remove_place(self._root, id)

@@ -52,6 +52,13 @@ class Directories:
         except FileNotFoundError as error:
             raise NoSuchContainer(container.name) from error
 
+    def lock_to_start(self, container: Container) -> FileLock | None:
+        """The same, waiting for whoever only looks into a container that does not run."""
+        lock = self.lock(container)
+        while lock is None and not self.status(container).running:
+            lock = self.lock(container, wait=True)
+        return lock
+
     def note(self, container: Container, action: str, **attributes: str) -> None:
         """Tell the store's log of events. Never fails."""
         from store.events import note

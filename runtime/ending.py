@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from core.errors import NotFound, Unavailable
+from core.errors import Conflict, NotFound, Unavailable
+from core.locks import FileLock
 from runtime.container import Container
-from runtime.containers import Containers
+from runtime.containers import KEPT, Containers
 from runtime.enter import NotRunning, send_signal, wait_until_ended
 from runtime.signals import number_of
 from runtime.status import KILLED, read_status
@@ -31,6 +32,7 @@ def stop(
         sent = send_signal(containers, container, state, number_of(signal_name or container.stop_signal))
     except NotRunning:
         return
+    _wake(containers, container)
     if sent and wait_until_ended(containers, container, None if timeout < 0 else timeout):
         _settle(containers, container)
     else:
@@ -39,14 +41,39 @@ def stop(
     containers.note(container, "stop")
 
 
+@contextlib.contextmanager
+def stop_to_restart(
+    containers: Containers, container: Container, state: Path, timeout: int | None, signal_name: str
+) -> Iterator[None]:
+    """`stop`, with a block in which it can be started again: one that removes itself does not do so before that."""
+    kept = FileLock(containers.directory(container) / KEPT)
+    kept.acquire()
+    try:
+        stop(containers, container, state, timeout, signal_name)
+        yield
+    finally:
+        kept.release(remove=True)
+
+
 def kill(containers: Containers, container: Container, state: Path, number: int) -> None:
     """Send the signal; after SIGKILL wait until it is gone. Raises NotRunning."""
     sent = send_signal(containers, container, state, number)
+    if number in (signal.SIGKILL, number_of(container.stop_signal)):
+        _wake(containers, container)
     if number != signal.SIGKILL:
         return
     if not sent or not wait_until_ended(containers, container, PATIENCE):
         _kill_keeper(containers, container)
     _settle(containers, container)
+
+
+def _wake(containers: Containers, container: Container) -> None:
+    """A paused one must go on to heed a signal."""
+    if containers.status(container).paused:
+        from runtime.pausing import unpause
+
+        with contextlib.suppress(Conflict):
+            unpause(containers, container)
 
 
 def _kill_keeper(containers: Containers, container: Container) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import Conflict
 from core.paths import clean
 from core.value import Value
 from runtime.box import Box, capabilities
@@ -38,8 +39,14 @@ class Command(Value):
 
 def execute(containers: Containers, container: Container, state: Path, command: Command) -> int:
     """Run `command` on the caller's own streams; its exit code, 126 or 127 where it cannot start. Raises NotRunning."""
-    if not containers.running(container.id):
+    status = containers.status(container)
+    if not status.running:
         raise NotRunning(container)
+    if status.paused:
+        raise Conflict(
+            f"Container {container.id} is paused, unpause the container before exec",
+            f"lamella unpause {container.name}",
+        )
     id, words = os.urandom(32).hex(), " ".join(command.args)
     containers.note(container, f"exec_create: {words}", execID=id)
     containers.note(container, f"exec_start: {words}", execID=id)

@@ -59,14 +59,14 @@ def frozen(containers: Containers, container: Container) -> Iterator[None]:
 def _guard(id: str, first: int, tell: int, held: int) -> int:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    switch = _freezer(id, first)
+    switch = freezer(id, first)
     with _by_cgroup(switch) if switch else _by_signal(first):
         os.write(tell, b"1")
         os.read(held, 1)
     return 0
 
 
-def _freezer(id: str, first: int) -> Callable[[bool], bool] | None:
+def freezer(id: str, first: int) -> Callable[[bool], bool] | None:
     """What freezes (True) or thaws the container's own cgroup and says whether that is done; None where it has none."""
     for line in Path(f"/proc/{first}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -89,7 +89,7 @@ def _switch(file: Path, word: str, events: Path | None) -> bool:
 @contextlib.contextmanager
 def _by_cgroup(switch: Callable[[bool], bool]) -> Iterator[None]:
     try:
-        _until(lambda: switch(True))
+        until(lambda: switch(True))
         yield
     finally:
         switch(False)
@@ -99,19 +99,19 @@ def _by_cgroup(switch: Callable[[bool], bool]) -> Iterator[None]:
 def _by_signal(first: int) -> Iterator[None]:
     stopped: dict[int, int] = {}  # pid → pidfd
     try:
-        _until(lambda: _stop_all(first, stopped))
+        until(lambda: stop_all(first, stopped))
         yield
     finally:
-        for fd in stopped.values():
+        for fd in reversed(stopped.values()):  # children before their parents: a shell must not find its job stopped
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(fd, signal.SIGCONT)
 
 
-def _stop_all(first: int, stopped: dict[int, int]) -> bool:
+def stop_all(first: int, stopped: dict[int, int]) -> bool:
     """Stop what is not stopped yet; True once everything stands still. What had been stopped by others stays so."""
     done = True
-    for pid in _processes(first):
-        still = _stands_still(pid)
+    for pid in processes(first):
+        still = stands_still(pid)
         if not still and pid not in stopped:
             with contextlib.suppress(ProcessLookupError):
                 fd = os.pidfd_open(pid)
@@ -121,7 +121,7 @@ def _stop_all(first: int, stopped: dict[int, int]) -> bool:
     return done
 
 
-def _processes(first: int) -> list[int]:
+def processes(first: int) -> list[int]:
     """Every process in the pid namespace of `first`, also those that `exec` put there, and all below them."""
     home = _namespace(first)
     found = {int(name) for name in os.listdir("/proc") if name.isdecimal() and _namespace(int(name)) == home}
@@ -140,7 +140,7 @@ def _namespace(pid: int) -> str:
         return f"gone {pid}"
 
 
-def _stands_still(pid: int) -> bool:
+def stands_still(pid: int) -> bool:
     """Whether no thread of it runs, or it is gone."""
     try:
         return all(_state(f"/proc/{pid}/task/{thread}") in _STILL for thread in os.listdir(f"/proc/{pid}/task"))
@@ -156,7 +156,8 @@ def _state(place: str) -> str:
     return stat.rpartition(")")[2].split()[0]
 
 
-def _until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], bool]) -> None:
+    """Wait for it. Raises Unavailable when that takes too long."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not done():
         if time.monotonic() > end:

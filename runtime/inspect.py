@@ -54,7 +54,7 @@ def _state(status: Status) -> dict[str, Any]:
     return {
         "Status": status.state,
         "Running": status.running,
-        "Paused": False,
+        "Paused": status.paused,
         "Restarting": False,
         "Dead": False,
         "Pid": first_process(status.keeper) if status.running else 0,

@@ -19,7 +19,8 @@ from core.value import Value
 
 KILLED = 137
 LAST_WORDS_SECONDS = 2.0
-State = Literal["created", "running", "exited"]
+State = Literal["created", "running", "paused", "exited"]
+PAUSED = "paused"  # the file of `runtime.pausing`
 
 
 class Status(Value):
@@ -33,7 +34,13 @@ class Status(Value):
 
     @property
     def running(self) -> bool:
-        return self.state == "running"
+        """Whether it has processes, which may stand still."""
+        return self.state in ("running", "paused")
+
+    @property
+    def paused(self) -> bool:
+        """Whether they do."""
+        return self.state == "paused"
 
 
 def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
@@ -41,8 +48,10 @@ def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
     path = directory / "state"
     alive = not locked_by_us and is_locked(path)
     status = _parse(_read(path))
-    if status.state != "running" or alive:
+    if status.state != "running":
         return status
+    if alive:
+        return _held(directory, status)
     status = _parse(_read(path))  # it may have ended between the two looks
     if status.state != "running":
         return status
@@ -50,6 +59,12 @@ def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
         _last_words(status.keeper)
     code, finished = _exit_file(directory)
     return Status("exited", code, status.started, finished)
+
+
+def _held(directory: Path, status: Status) -> Status:
+    if _read(directory / PAUSED).startswith(f"{status.started} "):
+        return Status("paused", 0, status.started, 0, status.keeper)
+    return status
 
 
 def last_status(directory: Path) -> Status:

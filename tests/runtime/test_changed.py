@@ -189,12 +189,12 @@ def a_writer(lamella: Lamella, image: str) -> None:
 
 def states(root: Path) -> set[str]:
     """What the container's processes do: the letters of proc(5)."""
-    from runtime.freeze import _processes
+    from runtime.freeze import processes
     from runtime.inspect import first_process
 
     (directory,) = (root / "containers").iterdir()
     first = first_process(read_status(directory).keeper)
-    return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in _processes(first)}
+    return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in processes(first)}
 
 
 class TestPause:

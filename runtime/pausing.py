@@ -1,0 +1,119 @@
+"""`pause` and `unpause`: a container's processes stand still until they are told to go on, whoever comes and goes meanwhile.
+
+By its freezer cgroup where it has one, else by SIGSTOP. The file `paused` in the container's directory names the run that it
+is about (when that started), then the processes that stood still before, which are not to be woken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import Conflict, Unavailable
+from core.locks import FileLock
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.freeze import freezer, processes, stands_still, stop_all, until
+from runtime.inspect import first_process
+from runtime.status import PAUSED, Status
+
+
+class PauseNotRunning(Conflict):
+    """There is nothing to hold."""
+
+    def __init__(self, container: Container) -> None:
+        super().__init__(f"Container {container.id} is not running", f"start it: lamella start {container.name}")
+
+
+def pause(containers: Containers, container: Container) -> None:
+    """Let every process of the container stand still. Raises Conflict where it does not run, or does already."""
+    with _turn(containers, container) as lock:
+        status, first = _running(containers, container)
+        if status.paused:
+            raise Conflict(f"Container {container.id} is already paused")
+        switch = freezer(container.id, first)
+        still = [] if switch else [pid for pid in processes(first) if stands_still(pid)]
+        _write(lock, f"{status.started} {' '.join(map(_identity, still))}")
+        try:
+            if switch:
+                until(lambda: switch(True))
+            else:
+                _stop(first)
+        except Unavailable as error:
+            _go_on(container, first, still)
+            _write(lock, "")
+            raise Unavailable(f"Cannot pause container {container.id}: {error.message}") from error
+    containers.note(container, "pause")
+
+
+def unpause(containers: Containers, container: Container) -> None:
+    """Let them go on. Raises Conflict where the container does not run or is not paused."""
+    with _turn(containers, container) as lock:
+        status, first = _running(containers, container)
+        if not status.paused:
+            raise Conflict(f"Container {container.id} is not paused")
+        names = os.pread(lock.fileno(), 1 << 20, 0).decode().split()[1:]
+        _go_on(container, first, [int(name.partition(":")[0]) for name in names if name == _identity(name)])
+        _write(lock, "")
+    containers.note(container, "unpause")
+
+
+def _running(containers: Containers, container: Container) -> tuple[Status, int]:
+    status = containers.status(container)
+    first = first_process(status.keeper) if status.keeper else 0
+    if not first:
+        raise PauseNotRunning(container)
+    return status, first
+
+
+@contextlib.contextmanager
+def _turn(containers: Containers, container: Container) -> Iterator[FileLock]:
+    """One at a time pauses or wakes it."""
+    lock = FileLock(containers.directory(container) / PAUSED)
+    try:
+        lock.acquire()
+    except FileNotFoundError as error:
+        raise PauseNotRunning(container) from error
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _write(lock: FileLock, text: str) -> None:
+    os.pwrite(lock.fileno(), text.encode(), 0)
+    os.ftruncate(lock.fileno(), len(text.encode()))
+
+
+def _stop(first: int) -> None:
+    stopped: dict[int, int] = {}
+    try:
+        until(lambda: stop_all(first, stopped))
+    finally:
+        for fd in stopped.values():
+            os.close(fd)
+
+
+def _go_on(container: Container, first: int, but: list[int]) -> None:
+    """Children before their parents: a shell must not find its job stopped."""
+    switch = freezer(container.id, first)
+    if switch:
+        switch(False)
+        return
+    for pid in reversed(processes(first)):
+        if pid not in but:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _identity(pid: int | str) -> str:
+    """`pid:start`, the same only for one and the same process (proc(5), field 22)."""
+    number = str(pid).partition(":")[0]
+    try:
+        stat = Path(f"/proc/{number}/stat").read_text(errors="replace")
+    except OSError:
+        return f"{number}:gone"
+    return f"{number}:{stat.rpartition(')')[2].split()[19]}"
