@@ -33,7 +33,9 @@ _BLOBS = f"""{_KEPT}
     UNION ALL SELECT digest, image IN kept FROM repository_digests
     UNION ALL SELECT image, 1 FROM holds UNION ALL SELECT value, 1 FROM leases WHERE kind = 'blob'
 """
-_LAYER_BLOBS = "SELECT diff_id, blob_digest, listing FROM layers WHERE blob_digest IS NOT NULL OR listing IS NOT NULL"
+_LAYER_BLOBS = (
+    "SELECT diff_id, blob_digest, listing, recipe FROM layers WHERE blob_digest IS NOT NULL OR listing IS NOT NULL"
+)
 
 
 class LayerClaim(Value):

@@ -1,28 +1,24 @@
 """One layer coming in from a file or a stream: hashed, unpacked and kept in a single pass.
 
-Kept how: a compressed layer stays beside its directory as it came. An uncompressed tar is kept too, unless our packer makes
-the same bytes of the directory: then the layer is as if it had been built here, and costs its directory alone.
+Kept how: a compressed layer stays beside its directory as it came. Of an uncompressed tar the recipe is kept, unless our packer
+makes the same bytes of the directory: then the layer is as if it had been built here, and costs its directory alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from image.descriptor import Descriptor
 from image.digest import Digest
-from image.media_types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
-from images.shelf import Content
+from image.media_types import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from layer.compression import decompressor, detect
 from layer.decompression import Prefixed
 from layer.pipeline import PIECE, Readable, ReadAhead
 from store.disk import disk_errors
 
 if TYPE_CHECKING:
-    from snapshot.arrival import Arrival
     from snapshot.layers import Layers
-    from store.blobs import BlobWriter
     from store.layers import Layer
     from store.store import Store
 
@@ -30,12 +26,9 @@ _HEAD = 512
 _TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 
 
-def bring_in(
-    store: Store, layers: Layers, stream: Readable, *, again: Content | None = None, expected: Digest | None = None
-) -> Layer:
+def bring_in(store: Store, layers: Layers, stream: Readable, *, expected: Digest | None = None) -> Layer:
     """The layer that `stream` is, compressed or not, in the store up to `Layers.enter`. The stream is read to its end.
 
-    `again` gives the same bytes once more, where that is possible: it spares writing a copy that may not be needed.
     `expected` is the digest of the stream's bytes. Raises Integrity, InvalidInput, Unavailable; nothing stays then.
     """
     head = _first(stream)
@@ -44,9 +37,9 @@ def bring_in(
     with disk_errors(store.root):
         if kind in _TYPES:
             return _compressed(store, layers, whole, kind, expected)
-        if kind != "none":  # no registry takes a layer in this compression: its tar is kept
+        if kind != "none":  # no registry takes a layer in this compression: its tar counts
             return bring_in(store, layers, Whole(decompressor(whole, kind), whole))
-        return _plain(store, layers, whole, head, again)
+        return _plain(layers, whole, head)
 
 
 def _first(stream: Readable) -> bytes:
@@ -64,32 +57,14 @@ def _compressed(store: Store, layers: Layers, stream: Readable, kind: str, expec
             return arrival.keep(Descriptor(_TYPES[kind], blob.digest, blob.size))
 
 
-def _plain(store: Store, layers: Layers, stream: Readable, head: bytes, again: Content | None) -> Layer:
+def _plain(layers: Layers, stream: Readable, head: bytes) -> Layer:
     from layer.pack import looks_packed
 
     ours = looks_packed(head)
-    with contextlib.ExitStack() as stack:
-        writer = None if ours and again else stack.enter_context(store.blobs.writer())
-        source = stack.enter_context(ReadAhead(Tee(stream, writer.write))) if writer else stream
-        arrival = stack.enter_context(layers.receive(source, listed=not ours))
+    with layers.receive(stream, listed=not ours, recorded=True) as arrival:
         if ours and arrival.packs_again():
             return arrival.keep(None)
-        if writer is None:
-            assert again is not None
-            writer = stack.enter_context(store.blobs.writer())
-            _copy(again, writer)
-        return _keep_tar(arrival, writer)
-
-
-def _copy(again: Content, writer: BlobWriter) -> None:
-    with again() as stream:
-        while data := stream.read(PIECE):
-            writer.write(data)
-
-
-def _keep_tar(arrival: Arrival, writer: BlobWriter) -> Layer:
-    blob = writer.commit(Digest(arrival.diff_id))
-    return arrival.keep(Descriptor(OCI_LAYER, blob.digest, blob.size))
+        return arrival.keep_recipe()
 
 
 class Tee:

@@ -54,7 +54,7 @@ class Range:
 
 
 class Shelved(ABC):
-    """What both have in common: files that are read as often as needed are received without a copy where that will do."""
+    """What both have in common: files are received when an image needs them."""
 
     def __init__(self, store: Store | None, layers: Layers | None, progress: Progress | None) -> None:
         """Without a store, nothing can be received: the files are only read."""
@@ -80,7 +80,7 @@ class Shelved(ABC):
         try:
             with self.open(name) as stream:
                 source = Counted(stream, task.advance)
-                layer = bring_in(self._store, self._layers, source, again=lambda: self.open(name), expected=blob)
+                layer = bring_in(self._store, self._layers, source, expected=blob)
         except LamellaError as error:
             task.fail(error.message)
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import InvalidInput
 from core.value import Value
@@ -19,6 +20,9 @@ from layer.pipeline import HashingReader, Readable
 from layer.reader import CHARACTER, Archive, Entry
 from layer.tree import Place, parts
 from layer.unpack import Content, Unpacker
+
+if TYPE_CHECKING:
+    from layer.recipe import Recorder
 
 __all__ = ["Applied", "Limits", "apply_layer", "extract"]
 
@@ -39,24 +43,31 @@ def apply_layer(
     contents: dict[bytes, Content] | None = None,
     algorithm: str = "sha256",
     durable: bool = False,
+    recorder: Recorder | None = None,
 ) -> Applied:
     """Unpack the uncompressed layer tar `stream` into the existing, empty `directory`, which becomes the layer's root.
 
     Whiteouts become character devices 0:0, opaque directories get overlayfs' attribute. The stream is read to its end,
     so that the DiffID is that of all its bytes. `contents`, when given, is filled with path → sha256 of the regular
     files, or place in the tar of the large ones, for `layer.listing`. `algorithm` is the DiffID's; `durable` says that a
-    sync will follow. Raises InvalidInput or Integrity naming the entry; the directory is garbage then.
+    sync will follow. A `recorder` of that algorithm writes down how the tar is made again, and hashes it. Raises InvalidInput
+    or Integrity naming the entry; the directory is garbage then.
     """
-    source = HashingReader(stream, algorithm)
-    archive = Archive(source, limits)
+    source = None if recorder else HashingReader(stream, algorithm)
+    archive = Archive(source or stream, limits, told=recorder.take if recorder else None)
     try:
-        with _LayerUnpacker(archive, directory, fresh=True, contents=contents, durable=durable) as unpacker:
+        with _LayerUnpacker(
+            archive, directory, fresh=True, contents=contents, durable=durable, recorder=recorder
+        ) as unpacker:
             os.chmod(unpacker.tree.root, 0o755)
             unpacker.run()
         archive.drain()
-        return Applied(DiffID(source.digest()), source.count, archive.entries)
+        seen = source or recorder
+        assert seen is not None
+        return Applied(DiffID(seen.digest()), seen.count, archive.entries)
     finally:
-        source.close()
+        if source:
+            source.close()
 
 
 def extract(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from core.errors import Integrity, InvalidInput
@@ -65,6 +66,18 @@ def pack(directory: Path, write: Write | None = None) -> Packed:
 def stream(directory: Path, write: Write) -> DiffID:
     """The same tar without the content digest: half the hashing, for push and save. The caller compares the DiffID."""
     return Packer(write, None).run(directory)
+
+
+def outline(directory: Path) -> str:
+    """A digest of the tar that `pack` makes of `directory`, without what is in its files: of all else, and of which file
+    comes where. Reads no content. Raises InvalidInput for what a layer cannot hold, OSError."""
+    packer = _Outliner()
+    return f"{packer.run(directory).hex} {packer.places.hexdigest()}"
+
+
+def place(before: int, size: int, path: bytes) -> bytes:
+    """One file of an outline: how much of all else is before it, its bytes, its path."""
+    return b"%d %d %b\0" % (before, size, path)
 
 
 def looks_packed(head: bytes) -> bool:
@@ -237,6 +250,17 @@ class Packer:
         self.hasher.update(data)
         if self._write is not None:
             self._write(data)
+
+
+class _Outliner(Packer):
+    def __init__(self) -> None:
+        super().__init__(None, None)
+        self.places = sha256()
+
+    def _data(self, fd: int, size: int, path: bytes) -> None:
+        self._flush()
+        self.places.update(place(self.hasher.count, size, path))
+        self._parts.append(PADDING[size % 512])
 
 
 def _unpackable(path: bytes) -> InvalidInput:

@@ -83,11 +83,18 @@ class Archive:
     """Iterates over the entries of `stream`; between two entries, the content may be taken with `small` or `pieces`."""
 
     def __init__(
-        self, stream: Readable, limits: Limits = DEFAULT, *, skip: Callable[[int], object] | None = None
+        self,
+        stream: Readable,
+        limits: Limits = DEFAULT,
+        *,
+        skip: Callable[[int], object] | None = None,
+        told: Callable[[bytes | memoryview], object] | None = None,
     ) -> None:
-        """`skip`, where the stream has it, passes over that many bytes unread (and raises where there are not so many)."""
+        """`skip`, where the stream has it, passes over that many bytes unread (and raises where there are not so many).
+        `told` gets every byte of the stream, in order, before it is handed out or passed over."""
         self._stream = stream
         self._pass_over = skip
+        self._told = told
         self._limits = limits
         self._buffer = b""
         self._position = 0
@@ -125,9 +132,13 @@ class Archive:
 
     def drain(self) -> None:
         """Read whatever follows the archive's end, so that the whole stream has been seen."""
-        self._buffer = b""
+        if self._told is not None and self._position < len(self._buffer):
+            self._told(memoryview(self._buffer)[self._position :])
+        self._buffer, self._position = b"", 0
         while data := self._stream.read(PIECE):
             self._account(data)
+            if self._told is not None:
+                self._told(data)
 
     def small(self) -> memoryview | None:
         """All of the entry's content when it is at hand; None asks the caller to use `pieces`."""
@@ -139,6 +150,8 @@ class Archive:
         view = memoryview(self._buffer)[self._position : end]
         self._position = end
         self._left = 0
+        if self._told is not None:
+            self._told(view)
         return view
 
     def pieces(self) -> Iterator[bytes | memoryview]:
@@ -153,6 +166,8 @@ class Archive:
                 piece = memoryview(piece)[at : at + self._left]
             self._position = at + len(piece)
             self._left -= len(piece)
+            if self._told is not None:
+                self._told(piece)
             yield piece
 
     def exactly(self, count: int) -> Iterator[bytes | memoryview]:
@@ -167,6 +182,8 @@ class Archive:
         self._padding = 0
         rest = len(self._buffer) - self._position
         if self._left <= rest:
+            if self._told is not None and self._left:
+                self._told(memoryview(self._buffer)[self._position : self._position + self._left])
             self._position += self._left
             self._left = 0
             return
@@ -217,7 +234,10 @@ class Archive:
                 return None
             at = 0
         self._position = at + BLOCK
-        return self._buffer[at : at + BLOCK]
+        block = self._buffer[at : at + BLOCK]
+        if self._told is not None:
+            self._told(block)
+        return block
 
     def _where(self) -> str:
         return shown(self._last) if self._last else "its beginning"

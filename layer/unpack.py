@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from core.errors import Integrity, InvalidInput, LamellaError, Unavailable, Unsupported
 from core.files import umask
@@ -19,6 +20,9 @@ from layer.overlayfs import WHITEOUT, carried, make_opaque
 from layer.reader import Archive, Entry, TooMuch, Truncated, shown
 from layer.records import BadHeader
 from layer.tree import DIRECTORY, Place, Tree, join, parts
+
+if TYPE_CHECKING:
+    from layer.recipe import Recorder
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -48,6 +52,7 @@ class Unpacker:
     `fresh`: the tree is ours alone and empty, so no directory in it passes on a group or an ACL. `contents`, when given,
     is filled with what tells a regular file's content: its real path → its sha256, or of a large one its place in the
     archive's stream (for nobody needs to hash it twice). `durable`: somebody will sync the tree, so the disk begins early.
+    `recorder` hears whose content comes next, and takes what would be removed.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Unpacker:
         fresh: bool = False,
         contents: dict[bytes, Content] | None = None,
         durable: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
         self.tree = Tree(root, self._implied)
         self._finals: dict[bytes, _Final] = {}
@@ -67,6 +73,7 @@ class Unpacker:
         self._fresh = fresh
         self._contents = contents
         self._durable = durable
+        self._recorder = recorder
         self._natural: tuple[int, int] | None = None
         self._special = ~0o777 | umask() if fresh else ~0
         self._mtime: int | None = None
@@ -137,7 +144,11 @@ class Unpacker:
 
     def _room(self, place: Place, base: bytes) -> tuple[int, bool]:
         """Take away what is in the way: (the place's descriptor, whether a whiteout was removed)."""
-        status = self.tree.remove(place[0], base)
+        if self._recorder is None:
+            status = self.tree.remove(place[0], base)
+        else:
+            status = os.stat(base, dir_fd=place[0], follow_symlinks=False)
+            self._recorder.set_aside(place[0], base, join(place[1], base))
         if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
             self.tree.forget()
         return self.tree.real(place[1]), stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
@@ -152,6 +163,8 @@ class Unpacker:
             if self._natural is None and self._fresh:
                 status = os.fstat(fd)
                 self._natural = (status.st_uid, status.st_gid)
+            if self._recorder is not None and entry.size and entry.extents is None:
+                self._recorder.file(join(place[1], base), entry.size)
             content = self._content(fd, entry)
             if self._contents is not None:
                 if content is None:

@@ -4,6 +4,7 @@ becomes its tar again. Whatever is written is hashed in the pass that writes it.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layer.listing import Place
+    from layer.recipe import Recorder
     from snapshot.arrival import Arrival
 
 MAX_UNPACKED = 64  # each keeps a descriptor open until it is entered
@@ -95,29 +97,39 @@ class Layers:
                 )
             return arrival.keep(blob)
 
-    def receive(self, stream: Readable, *, algorithm: str = "sha256", listed: bool = True) -> Arrival:
+    def receive(
+        self, stream: Readable, *, algorithm: str = "sha256", listed: bool = True, recorded: bool = False
+    ) -> Arrival:
         """Unpack the uncompressed tar `stream`, whose DiffID nobody knows yet; the caller decides how it is kept.
 
-        `listed` off: it will probably be kept without a listing, so files are not hashed one by one. Raises what
-        `apply_layer` raises for bad input, Unavailable when the disk is full; nothing is left then.
+        `listed` off: it will be kept without a listing, so files are not hashed one by one. `recorded`: its tar may be kept as
+        a recipe. Raises what `apply_layer` raises for bad input, Unavailable when the disk is full; nothing is left then.
         """
         from layer.apply import apply_layer
         from snapshot.arrival import Arrival
 
-        with disk_errors(self._store.root):
+        with disk_errors(self._store.root), contextlib.ExitStack() as stack:
             fd, home = self._store.temporaries.directory()
             claim = Claim(self._store.root, fd, home)
-            try:
-                target = claim.home / "diff"
-                target.mkdir(0o755)
-                contents: dict[bytes, bytes | int] = {}
-                applied = apply_layer(
-                    stream, target, contents=contents if listed else None, algorithm=algorithm, durable=self._store.sync
-                )
-            except BaseException:
-                claim.settle(keep=False)
-                raise
-        return Arrival(self._store, claim, applied, contents, self._kept)
+            stack.callback(claim.settle, keep=False)
+            recorder = self._recorder(claim.home, algorithm, stack) if recorded else None
+            target = claim.home / "diff"
+            target.mkdir(0o755)
+            contents: dict[bytes, bytes | int] = {}
+            applied = apply_layer(
+                stream, target, contents=contents if listed else None, algorithm=algorithm,
+                durable=self._store.sync, recorder=recorder,
+            )  # fmt: skip
+            stack.pop_all()
+        return Arrival(self._store, claim, applied, contents, self._kept, recorder)
+
+    @staticmethod
+    def _recorder(home: Path, algorithm: str, stack: contextlib.ExitStack) -> Recorder:
+        from layer.recipe import Recorder
+
+        recorder = Recorder(home, algorithm)
+        stack.callback(recorder.close)
+        return recorder
 
     def _kept(self, layer: Layer, claim: Claim) -> None:
         with self._guard:
@@ -159,6 +171,8 @@ class Layers:
         try:
             if layer.origin == "packed":
                 self._pack(layer, write)
+            elif layer.recipe:
+                self._remake(layer, layer.recipe, write)
             else:
                 self._decompress(layer, write)
         except (LayerDamaged, BlobDamaged, BlobNotFound) as error:
@@ -176,6 +190,25 @@ class Layers:
             raise LayerDamaged(layer, f"{error.filename or path} is missing") from error
         if found != layer.diff_id:
             raise LayerDamaged(layer, f"it packs to {found}")
+
+    def _remake(self, layer: Layer, recipe: Digest, write: Write) -> None:
+        from layer.compression import decompressor
+        from layer.decompression import Damaged
+        from layer.pipeline import HashingWriter
+        from layer.recipe import BadRecipe, Lost, remake
+
+        out = HashingWriter(write, layer.diff_id.algorithm)
+        try:
+            with self._store.blobs.open(recipe) as file:
+                remake(decompressor(file, "zstd"), self._store.layer_path(layer.directory), out.write)
+        except (BadRecipe, Lost, Damaged) as error:
+            raise LayerDamaged(layer, error.message) from error
+        except FileNotFoundError as error:
+            raise LayerDamaged(layer, f"{os.fsdecode(error.filename)} is missing") from error
+        finally:
+            out.close()
+        if out.digest().hex != layer.diff_id.hex:
+            raise LayerDamaged(layer, f"its directory makes {out.digest()} by its recipe")
 
     def _decompress(self, layer: Layer, write: Write) -> None:
         import hashlib
@@ -215,7 +248,11 @@ class Layers:
             return
         from layer.comparison import Comparison
 
-        comparison = Comparison(path, self._verify_listing(layer, layer.listing, path))
+        placed = self._verify_listing(layer, layer.listing, path)
+        if layer.recipe:  # the tar is made of the very files that would be compared
+            self.write_tar(layer, lambda data: None)
+            return
+        comparison = Comparison(path, placed)
         self.write_tar(layer, comparison.write)
         comparison.close()
         _blame(layer, comparison.wrong)

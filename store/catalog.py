@@ -137,7 +137,19 @@ CREATE TRIGGER layer_listing_changed AFTER UPDATE OF listing ON layers WHEN OLD.
 END;
 """
 
-MIGRATIONS = (_TABLES + _COUNTS + _GARBAGE, _QUARANTINE)
+# How a foreign layer's tar is made again of its directory, where its bytes are not kept.
+_RECIPES = """
+ALTER TABLE layers ADD COLUMN recipe TEXT;
+CREATE INDEX layers_by_recipe ON layers (recipe) WHERE recipe IS NOT NULL;
+CREATE TRIGGER layer_recipe_deleted AFTER DELETE ON layers WHEN OLD.recipe IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO garbage VALUES ('blob', OLD.recipe);
+END;
+CREATE TRIGGER layer_recipe_changed AFTER UPDATE OF recipe ON layers WHEN OLD.recipe IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO garbage VALUES ('blob', OLD.recipe);
+END;
+"""
+
+MIGRATIONS = (_TABLES + _COUNTS + _GARBAGE, _QUARANTINE, _RECIPES)
 
 _USERS = {
     "layer": (
@@ -147,7 +159,7 @@ _USERS = {
     "blob": (
         "images WHERE id = {0}", "images WHERE manifest_digest = {0}", "tags WHERE target_digest = {0}",
         "repository_digests WHERE digest = {0}", "layers WHERE blob_digest = {0}", "layers WHERE listing = {0}",
-        "holds WHERE image = {0}", "leases WHERE kind = 'blob' AND value = {0}",
+        "layers WHERE recipe = {0}", "holds WHERE image = {0}", "leases WHERE kind = 'blob' AND value = {0}",
     ),
     "directory": ("layers WHERE directory = {0}", "leases WHERE kind = 'directory' AND value = {0}"),
 }  # fmt: skip

@@ -20,7 +20,8 @@ class Layer(Value):
     """One layer on disk. `directory` is its name below `<root>/layers`, `size` the bytes of its tar.
 
     `packed`: its tar is packed again from the directory, by `pack_version`. `foreign`: somebody else wrote the tar; `blob`
-    is kept as it came, and `listing` is the blob that says what the directory must contain. `damaged`: why it is in
+    is kept as it came, or `recipe` is the blob that says how the tar is made of the directory again; and `listing` is the
+    blob that says what the directory must contain. `damaged`: why it is in
     quarantine, None while nobody knows of any damage (see `store.quarantine`).
     """
 
@@ -32,6 +33,7 @@ class Layer(Value):
     blob: Descriptor | None = None
     listing: Digest | None = None
     damaged: str | None = None
+    recipe: Digest | None = None
 
 
 class Quarantined(Integrity):
@@ -44,7 +46,7 @@ class Quarantined(Integrity):
         )
 
 
-_COLUMNS = "diff_id, directory, size, origin, pack_version, blob_type, blob_digest, blob_size, listing"
+_COLUMNS = "diff_id, directory, size, origin, pack_version, blob_type, blob_digest, blob_size, listing, recipe"
 _SELECTED = f"{_COLUMNS}, damaged"
 DAMAGED = "SELECT diff_id, damaged, damaged_since FROM layers WHERE damaged IS NOT NULL"
 
@@ -100,10 +102,10 @@ class LayerTable:
         blob = layer.blob
         with self._database.write() as connection:
             connection.execute(
-                f"INSERT INTO layers ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (diff_id) DO NOTHING",
+                f"INSERT INTO layers ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (diff_id) DO NOTHING",
                 (
                     layer.diff_id, layer.directory, layer.size, layer.origin, layer.pack_version,
-                    blob and blob.media_type, blob and blob.digest, blob and blob.size, layer.listing,
+                    blob and blob.media_type, blob and blob.digest, blob and blob.size, layer.listing, layer.recipe,
                 ),
             )  # fmt: skip
             if blob:
@@ -173,4 +175,5 @@ def _remember(connection: sqlite.Connection, diff_id: DiffID, blob: Descriptor) 
 
 def _layer(row: sqlite.Row) -> Layer:
     blob = Descriptor(row[5], Digest(row[6]), row[7]) if row[6] else None
-    return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, Digest(row[8]) if row[8] else None, row[9])
+    listing, recipe = (Digest(value) if value else None for value in row[8:10])
+    return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, listing, row[10], recipe)

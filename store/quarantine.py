@@ -52,7 +52,7 @@ class Quarantine:
 
     def add_blob(self, digest: Digest, reason: str) -> None:
         """As `add`, for the layers whose only source is the kept blob."""
-        self._set(reason, "origin = 'foreign' AND blob_digest = ?", (digest,))
+        self._set(reason, "origin = 'foreign' AND recipe IS NULL AND blob_digest = ?", (digest,))
 
     def _set(self, reason: str, chosen: str, values: tuple[str, ...]) -> None:
         with self._database.write() as connection:
@@ -94,10 +94,10 @@ class Quarantine:
         with self._database.write() as connection:
             connection.execute(
                 "UPDATE layers SET size = ?, origin = ?, pack_version = ?, blob_type = ?, blob_digest = ?, blob_size = ?,"
-                " listing = ?, damaged = NULL, damaged_since = NULL WHERE diff_id = ?",
+                " listing = ?, recipe = ?, damaged = NULL, damaged_since = NULL WHERE diff_id = ?",
                 (
                     layer.size, layer.origin, layer.pack_version, blob and blob.media_type, blob and blob.digest,
-                    blob and blob.size, layer.listing, layer.diff_id,
+                    blob and blob.size, layer.listing, layer.recipe, layer.diff_id,
                 ),
             )  # fmt: skip
             connection.execute(

@@ -1,4 +1,5 @@
-"""One layer coming in: download → sha256 → decompress → sha256 → unpack in one pass, the compressed blob kept beside it."""
+"""One layer coming in: download → sha256 → decompress → sha256 → unpack in one pass, the compressed blob kept beside it; or
+download → sha256 → unpack, where the blob is the tar itself."""
 
 from __future__ import annotations
 
@@ -42,7 +43,10 @@ def bring_in(
             layer = _unpack(layers, diff_id, blob, file)
             task.advance(blob.size)
             return layer
-    incoming = Incoming(store, Download(sources, blob, task.advance), blob)
+    download = Download(sources, blob, task.advance)
+    if blob.digest.hex == diff_id.hex:
+        return _plain(layers, diff_id, download)
+    incoming = Incoming(store, download, blob)
     try:
         return _unpack(layers, diff_id, blob, incoming)
     except (InvalidInput, Integrity) as error:
@@ -51,6 +55,23 @@ def bring_in(
     except BaseException as error:
         incoming.give_up(error)
         raise
+
+
+def _plain(layers: Layers, diff_id: DiffID, download: Download) -> Layer:
+    """A tar that is not compressed need not be kept beside its files."""
+    ahead = Ahead(download)
+    try:
+        with layers.receive(ahead, algorithm=diff_id.algorithm, recorded=True) as arrival:
+            if arrival.diff_id == diff_id:
+                return arrival.keep_recipe()
+            raise WrongBytes(f"{download.what}: the bytes hash to {arrival.diff_id}", "nothing was stored; try again")
+    except WrongBytes:
+        raise
+    except (InvalidInput, Integrity) as error:
+        raise type(error)(f"{download.what}: {error.message}", error.hint) from error
+    finally:
+        ahead.close()
+        download.close()
 
 
 def _unpack(layers: Layers, diff_id: DiffID, blob: Descriptor, compressed: Readable) -> Layer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.progress import Task
 from core.value import replace
 from image.descriptor import Descriptor
-from image.digest import DiffID
+from image.digest import DiffID, Digest
 from image.media_types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, compression_of, is_foreign
 from image.reference import Reference
 from registry.client.sources import Kept, Packed
@@ -56,10 +56,12 @@ class LayerOut:
         return self._upload(layer, wanted, session or None, task), "Pushed"
 
     def _forms(self, layer: Layer, listed: Descriptor) -> list[Descriptor]:
-        """The compressed forms of the layer that will do, the best first: the manifest's own, the kept, a known one."""
+        """The forms of the layer that will do, the best first: the manifest's own, the one it came in, a known one."""
         forms = [listed] if str(listed.digest) != str(layer.diff_id) else []
-        if layer.origin == "foreign" and layer.blob:
+        if layer.origin == "foreign" and layer.blob and not layer.recipe:
             forms.append(layer.blob)
+        elif layer.recipe or self.compression == "none":
+            forms.append(Descriptor(OCI_LAYER, Digest(layer.diff_id), layer.size))
         forms += [b for b in self.store.layers.known_blobs(layer.diff_id) if self._compressed(b)]
         return list({form.digest: form for form in reversed(forms)}.values())[::-1]
 
@@ -77,6 +79,9 @@ class LayerOut:
         for form in wanted:
             if self.store.blobs.stat(form.digest) == form.size:
                 self._send_kept(form, session, task)
+                return form
+            if form.digest == str(layer.diff_id):
+                self.target.upload(Packed(self.layers, layer, "none", task.advance, form), session)
                 return form
         source = Packed(self.layers, layer, self.compression, task.advance)
         self.target.upload(source, session)

@@ -74,16 +74,20 @@ class Packed:
     """A Source that does not exist yet: directory → tar → compressor → sha256, in a thread, with no file in between.
 
     The packer and the compressor are deterministic, so a broken upload is taken up by making the bytes again and passing
-    over those that arrived. `layers.write_tar` checks on the way that the tar still has its DiffID.
+    over those that arrived. `layers.write_tar` checks on the way that the tar still has its DiffID. `form` is what will come
+    out, where that is known before: of an uncompressed layer.
     """
 
-    def __init__(self, layers: Layers, layer: Layer, compression: str, counted: Callable[[int], None]) -> None:
+    def __init__(
+        self, layers: Layers, layer: Layer, compression: str, counted: Callable[[int], None],
+        form: Descriptor | None = None,
+    ) -> None:  # fmt: skip
         self._layers = layers
         self._layer = layer
         self._compression = compression
         self._done = HighWater(counted)
-        self._result: tuple[Digest, int] | None = None
-        self.size: int | None = None
+        self._result = (form.digest, form.size) if form else None
+        self.size: int | None = form.size if form else None
 
     def open(self, offset: int) -> Iterator[bytes | memoryview]:
         pipe = Pipe()

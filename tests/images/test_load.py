@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +159,18 @@ def test_a_tar_that_only_begins_like_ours_is_kept(store: Store, layers: Layers, 
     layer = store.layers.get(DiffID(f"sha256:{hex_of(plain)}"))
     assert layer and layer.origin == "foreign"
     layers.verify(layer)
+
+
+@pytest.mark.parametrize("way", ["file", "stream"])
+def test_of_a_strangers_tar_no_second_copy_is_kept(store: Store, layers: Layers, tmp_path: Path, way: str) -> None:
+    plain = tar_of({"large": os.urandom(2 << 20), "a": b"not in order"})
+    load(store, layers, source(tar(*docker_archive(plain)), way, tmp_path))
+    layer = store.layers.get(DiffID(f"sha256:{hex_of(plain)}"))
+    assert layer and (layer.origin, layer.blob) == ("foreign", None) and layer.recipe
+    assert sum(store.blobs.stat(digest) or 0 for digest in store.blobs.walk()) < 20_000
+    out = io.BytesIO()
+    layers.write_tar(layer, out.write)
+    assert out.getvalue() == plain and plain in saved(store, layers, str(next(store.images.all()).id))
 
 
 def test_several_images_share_their_layers_in_one_archive(store: Store, layers: Layers, make: Make) -> None:

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.errors import LamellaError
+from core.errors import Integrity, InvalidInput, LamellaError, Unsupported
+from image.digest import DiffID
 from layer.apply import Limits, apply_layer, extract
-from layer.pack import pack
+from layer.pack import outline, pack
+from layer.recipe import BadRecipe, Lost, Recorder, remake
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -112,6 +114,22 @@ def test_any_tree_comes_back_as_it_was(fresh: Path, tree: dict[bytes, object]) -
     assert pack(copy) == packed
     with tarfile.open(fileobj=io.BytesIO(tar)) as theirs:
         assert len(theirs.getmembers()) == packed.entries
+    assert remade(fresh, tar) == tar
+
+
+@RELAXED
+@given(tree=TREES)
+def test_any_tree_that_was_packed_has_the_outline_of_its_tar(fresh: Path, tree: dict[bytes, object]) -> None:
+    source, home = emptied(fresh / "source"), emptied(fresh / "home")
+    build(tree, os.fsencode(source), [])
+    tar = io.BytesIO()
+    pack(source, tar.write)
+    tar.seek(0)
+    (home / "diff").mkdir()
+    recorder = Recorder(home)
+    apply_layer(tar, home / "diff", recorder=recorder)
+    assert recorder.outline() == outline(home / "diff") == outline(source)
+    recorder.close()
 
 
 def seed_archive() -> bytes:
@@ -194,6 +212,40 @@ def test_no_mutation_of_fields_gets_out(fresh: Path, fields: list[tuple[int, int
         at = block * 512 + offset
         tar[at : at + len(data)] = data
     unpack_both(fresh, checksummed(tar))
+
+
+def remade(fresh: Path, tar: bytes) -> bytes | None:
+    """What the recipe of `tar` makes again, None where it is no layer."""
+    home = emptied(fresh / "home")
+    (home / "diff").mkdir()
+    recorder = Recorder(home)
+    recipe, out = io.BytesIO(), io.BytesIO()
+    try:
+        applied = apply_layer(io.BytesIO(tar), home / "diff", limits=SMALL, recorder=recorder)
+        assert applied.diff_id == DiffID.of(tar)
+        recorder.write(recipe.write)
+        recipe.seek(0)
+        remake(recipe, home / "diff", out.write)
+    except LamellaError as error:
+        assert isinstance(error, InvalidInput | Unsupported | Integrity) and not isinstance(error, BadRecipe | Lost)
+        return None
+    finally:
+        recorder.close()
+    return out.getvalue()
+
+
+@RELAXED
+@given(fields=FIELDS)
+def test_whatever_is_unpacked_has_a_recipe_that_makes_it_again(
+    fresh: Path, fields: list[tuple[int, int, bytes]]
+) -> None:
+    tar = bytearray(SEED)
+    for block, offset, data in fields:
+        at = block * 512 + offset
+        tar[at : at + len(data)] = data
+    whole = checksummed(tar)
+    assert remade(fresh, whole) in (None, whole)
+    assert remade(fresh, SEED) == SEED
 
 
 @RELAXED

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from snapshot.overlay import Overlay
 from store.blobs import BlobDamaged
 from store.collect import collect
 from store.layers import Layer
+from store.records import Record
 from store.store import Store
 from tests.conftest import ROOT, needs
 from tests.suites.contained import inside
@@ -56,6 +57,14 @@ def foreign(store: Store, layers: Layers, tar: bytes) -> Layer:
     data = gzip.compress(tar)
     blob = Descriptor(OCI_LAYER_GZIP, store.blobs.add(data), len(data))
     layer = layers.unpack(DiffID.of(tar), blob, io.BytesIO(tar))
+    layers.enter()
+    return store.layers.get(layer.diff_id) or layer
+
+
+def with_recipe(store: Store, layers: Layers, tar: bytes) -> Layer:
+    """A foreign layer of which no tar is kept."""
+    with layers.receive(io.BytesIO(tar), recorded=True) as arrival:
+        layer = arrival.keep_recipe()
     layers.enter()
     return store.layers.get(layer.diff_id) or layer
 
@@ -234,18 +243,91 @@ class TestTar:
         assert isinstance(caught.value, BlobDamaged | Integrity)
 
 
+class TestRecipe:
+    def test_the_tar_is_made_again_and_nothing_of_it_is_kept(
+        self, store: Store, layers: Layers, rootfs_tar: Path
+    ) -> None:
+        for tar in (a_tar(), gzip.decompress(rootfs_tar.read_bytes())):
+            layer = with_recipe(store, layers, tar)
+            assert (
+                (layer.origin, layer.blob, layer.size) == ("foreign", None, len(tar)) and layer.listing and layer.recipe
+            )
+            out = io.BytesIO()
+            layers.write_tar(layer, out.write)
+            assert out.getvalue() == tar
+            layers.verify(layer)
+        kept = sum(store.blobs.stat(digest) or 0 for digest in store.blobs.walk())
+        assert kept < len(tar) // 10
+
+    def test_the_recipe_goes_with_its_layer_and_not_before(
+        self, store: Store, layers: Layers, store_root: Path
+    ) -> None:
+        layer = with_recipe(store, layers, a_tar())
+        assert layer.recipe
+        store.records.add(Record("key", layer.diff_id, b"", 1, 1, 1))
+        store.close()
+        with Store.open(store_root) as other:
+            collect(other, full=True)
+            assert other.blobs.stat(layer.recipe)
+            other.records.delete("key")
+            gone = collect(other)
+            assert gone.layers == [layer.diff_id] and layer.recipe in gone.blobs and list(other.blobs.walk()) == []
+
+    @pytest.mark.parametrize("damage", ["content", "shorter", "gone", "recipe", "no recipe"])
+    def test_damage_is_found_while_it_is_made_and_nobody_uses_the_layer_then(
+        self, store: Store, layers: Layers, damage: str
+    ) -> None:
+        layer = with_recipe(store, layers, a_tar())
+        assert layer.recipe
+        file, recipe = store.layer_path(layer.directory) / "etc/motd", store.blobs.path(layer.recipe)
+        recipe.chmod(0o644)
+        if damage == "content":
+            file.write_bytes(b"HELLO")
+        elif damage == "shorter":
+            file.write_bytes(b"h")
+        elif damage == "recipe":
+            recipe.write_bytes(recipe.read_bytes()[:-9])
+        else:
+            (file if damage == "gone" else recipe).unlink()
+        with pytest.raises(LamellaError):
+            layers.write_tar(layer, lambda data: None)
+        found = store.layers.get(layer.diff_id)
+        assert found and found.damaged and layers.find(layer.diff_id) is None
+
+    def test_a_good_one_takes_the_place_of_a_damaged_one_recipe_and_all(self, store: Store, layers: Layers) -> None:
+        old = with_recipe(store, layers, a_tar())
+        store.quarantine.add(old, "for a test")
+        new = with_recipe(store, layers, a_tar())
+        assert new.damaged is None and new.recipe == old.recipe and new.directory == old.directory
+        layers.verify(new)
+        store.quarantine.add(new, "again")
+        kept = foreign(store, layers, a_tar())
+        assert kept.damaged is None and kept.recipe is None and kept.blob
+        layers.verify(kept)
+
+    def test_a_tar_that_breaks_off_leaves_nothing(self, store: Store, layers: Layers) -> None:
+        with pytest.raises(LamellaError):
+            layers.receive(io.BytesIO(a_tar()[:700]), recorded=True)
+        with layers.receive(io.BytesIO(a_tar()), recorded=True):
+            pass  # nobody wants it
+        assert left(store) == [] and list(store.blobs.walk()) == []
+
+
 class TestVerify:
     def test_what_is_whole_passes(self, store: Store, layers: Layers) -> None:
         layers.verify(sealed(store, layers, "one", "x"))
         layers.verify(foreign(store, layers, a_tar()))
 
-    def test_a_flipped_byte_in_a_large_file_is_found_beside_the_kept_blob(self, store: Store, layers: Layers) -> None:
+    @pytest.mark.parametrize("keep", [foreign, with_recipe])
+    def test_a_flipped_byte_in_a_large_file_is_found(
+        self, store: Store, layers: Layers, keep: Callable[[Store, Layers, bytes], Layer]
+    ) -> None:
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
             info = tarfile.TarInfo("large")
             info.size = 3 << 20
             tar.addfile(info, io.BytesIO(bytes(info.size)))
-        layer = foreign(store, layers, out.getvalue())
+        layer = keep(store, layers, out.getvalue())
         layers.verify(layer)
         path = store.layer_path(layer.directory) / "large"
         times = path.stat()
@@ -253,12 +335,17 @@ class TestVerify:
             file.seek(2_000_000)
             file.write(b"\1")
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        with pytest.raises(LayerDamaged, match="/large: content is not what the layer's tar has"):
+        with pytest.raises(
+            LayerDamaged, match=r"/large: content is not what the layer's tar has|its directory makes sha256:"
+        ):
             layers.verify(layer)
 
+    @pytest.mark.parametrize("keep", [foreign, with_recipe])
     @pytest.mark.parametrize("damage", ["content", "mode", "more", "less"])
-    def test_what_changed_in_a_foreign_layer_is_named(self, store: Store, layers: Layers, damage: str) -> None:
-        layer = foreign(store, layers, a_tar())
+    def test_what_changed_in_a_foreign_layer_is_named(
+        self, store: Store, layers: Layers, damage: str, keep: Callable[[Store, Layers, bytes], Layer]
+    ) -> None:
+        layer = keep(store, layers, a_tar())
         path = store.layer_path(layer.directory)
         if damage == "content":
             status = (path / "etc/motd").stat()

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from core.errors import Integrity, LamellaError, NotFound
+from core.errors import Integrity, InvalidInput, LamellaError, NotFound
 from image.digest import Digest
 from image.reference import Reference
 from registry.client.client import Client
@@ -96,6 +96,50 @@ def test_altered_bytes_are_noticed_and_nothing_is_stored(
         other.pull(client, pushed)
     assert nothing_named(other)
     assert all(other.layers.verify(layer) is None for layer in other.store.layers.all())
+
+
+@pytest.fixture
+def plain(shelf: Shelf, address: str, client: Client) -> str:
+    """The name of an image whose one layer is not compressed in the registry."""
+    name = f"{address}/team/plain:1"
+    shelf.image(name, {"noise": NOISE, "etc/motd": b"hello"})
+    shelf.push(client, name, compression="none")
+    return name
+
+
+def test_an_uncompressed_layer_is_kept_once_and_goes_on_as_it_came(
+    plain: str, faulty: Faulty, other: Shelf, client: Client
+) -> None:
+    there, manifest = dict(faulty.blobs), faulty.manifests["team/plain:1"]
+    pulled = other.pull(client, plain)
+    layer = other.store.layers.get(pulled.image.diff_ids[0])
+    assert layer and (layer.origin, layer.blob) == ("foreign", None) and layer.recipe
+    assert sum(other.store.blobs.stat(digest) or 0 for digest in other.store.blobs.walk()) < 20_000
+    assert other.file(pulled.image, "noise") == NOISE
+    other.layers.verify(layer)
+    faulty.blobs.clear()
+    faulty.manifests.clear()
+    faulty.cut_uploads = [700_000, 100_000]
+    other.push(client, plain)
+    assert faulty.blobs == there and faulty.manifests["team/plain:1"] == manifest and faulty.cut_uploads == []
+
+
+def test_an_uncompressed_layer_is_not_made_where_the_registry_has_it(
+    plain: str, faulty: Faulty, shelf: Shelf, client: Client
+) -> None:
+    faulty.asked.clear()
+    shelf.push(client, plain, compression="none")
+    assert not [line for line in faulty.asked if line.startswith(("POST", "PATCH"))]
+
+
+@pytest.mark.parametrize("at", [0, 600, 2_000_000])
+def test_altered_bytes_of_an_uncompressed_layer_are_noticed(
+    plain: str, faulty: Faulty, other: Shelf, client: Client, at: int
+) -> None:
+    faulty.alter = lambda data: data[:at] + b"!" + data[at + 1 :] if len(data) > 1000 else data
+    with pytest.raises((Integrity, InvalidInput), match="blob"):
+        other.pull(client, plain)
+    assert nothing_named(other) and list(other.store.layers.all()) == []
 
 
 def sha_in(manifest: bytes, data: bytes) -> bool:
