@@ -1,6 +1,6 @@
 """kill -9 at any instant: the next command works, what was reported done is whole, no mount and no process is left.
 
-Nine kinds of commands are killed at random moments of their span, by turns the whole group or the front process alone; the
+Ten kinds of commands are killed at random moments of their span, by turns the whole group or the front process alone; the
 number of real kills in each phase is printed and must be at least `KILLS`.
 """
 
@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.suites.archives import docker_archive, tar
 from tests.suites.driven import Driven
+from tests.suites.layouts import tar_of
 
-KILLS = 12  # in each phase, of which there are nine
+KILLS = 12  # in each phase, of which there are ten
 ROUNDS_AT_MOST = KILLS * 5
 MARK = f"kill-test-{os.getpid()}"
 pytestmark = [
@@ -184,6 +186,21 @@ def finish(store: Store, phase: str, kills: int) -> None:
     assert not list(store.strays())
     print(f"{phase}: {kills} killed")
     assert kills >= KILLS
+
+
+def test_killed_loads_of_what_others_packed(store: Store, tmp_path: Path) -> None:
+    layer = tar_of({"z/large": os.urandom(1 << 20), **{f"d/{n}": b"%d" % n for n in range(300)}, "a": b"last"})
+    path = tmp_path / "strange.tar"
+    path.write_bytes(tar(*docker_archive(layer, tags=["strange:1"])))
+
+    def after(number: int) -> None:
+        if number % 7 == 0:
+            store.whole()
+
+    kills = kill_often(store, lambda _: forget(store, "strange:1"), lambda _: ("load", "-q", "-i", path), after)
+    store.run("load", "-q", "-i", path)
+    assert store.has("strange:1")
+    finish(store, "loads of what others packed", kills)
 
 
 def test_killed_loads(store: Store, archive: Path) -> None:

@@ -28,7 +28,9 @@ import pytest
 
 from core import syscalls
 from tests.conftest import needs
+from tests.suites.archives import docker_archive, tar
 from tests.suites.driven import Driven
+from tests.suites.layouts import tar_of
 from tests.suites.ledger import Ledger
 
 COPIES = 10  # in each phase
@@ -228,12 +230,27 @@ def moves(scene: Scene, me: str) -> Iterator[None]:
         yield
 
 
+def strangers(scene: Scene, me: str) -> Iterator[None]:
+    """Archives whose layers others have packed, of which only recipes are kept."""
+    for number in itertools.count():
+        name, path = f"{me}-{number % 2}:1", scene.base / f"{me}.tar"
+        content = random.Random(f"{me}{number}").randbytes(500_000)
+        layer = tar_of({"z/large": content, "a": b"%d" % number, "z/more": content[:999]})
+        path.write_bytes(tar(*docker_archive(layer, tags=[name])))
+        scene.do(name, scene.id_of(name), "load", "-q", "-i", path)
+        yield
+        if number % 4 == 3:
+            scene.do(name, gone, "rmi", name)
+            yield
+
+
 PHASES: dict[str, tuple[Work, ...]] = {
     "build": (builds, builds),
     "pull": (pulls,),
     "remove": (removes, removes),
     "tag": (tags, tags),
     "move": (moves,),
+    "strangers": (strangers, strangers),
 }
 
 
