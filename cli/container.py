@@ -20,7 +20,13 @@ TABLE = {
     "inspect": ("cli.container:inspect", "Show everything about containers"),
     "prune": ("cli.container:prune", "Remove all containers that do not run"),
 }
-HIDDEN = {"cleanup": ("cli.container:cleanup", ""), "list": TABLE["ls"], "ps": TABLE["ls"], "remove": TABLE["rm"]}
+HIDDEN = {
+    "cleanup": ("cli.container:cleanup", ""),
+    "again": ("cli.again:again", ""),
+    "list": TABLE["ls"],
+    "ps": TABLE["ls"],
+    "remove": TABLE["rm"],
+}
 
 
 @click.group(cls=LazyGroup, table=TABLE, hidden=HIDDEN, short_help="Manage containers")
@@ -101,6 +107,7 @@ def cleanup(settings: Settings, id: str) -> None:
     """What conmon executes in its own namespaces when the container ID has ended."""
     from cli.containers import Workshop
     from core import syscalls
+    from runtime.status import read_exit
 
     with Workshop(settings) as shop:
         found = shop.containers.load(id)
@@ -112,9 +119,4 @@ def cleanup(settings: Settings, id: str) -> None:
         for path in reversed(mounted):
             if path.startswith(place):
                 syscalls.unmount(path)
-        directory = shop.containers.directory(found)
-        try:
-            code = int((directory / id).read_text())
-        except (FileNotFoundError, ValueError):
-            code = 255
-        shop.containers.finish(found, code)
+        shop.containers.finish(found, *read_exit(shop.containers.directory(found)))

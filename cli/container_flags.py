@@ -27,7 +27,7 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
         ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
         cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
         tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
-        init=flags["init"], auto_remove=flags["rm"], **fenced(flags),
+        init=flags["init"], auto_remove=flags["rm"], **fenced(flags), **supervised(flags),
     )  # fmt: skip
 
 
@@ -61,6 +61,22 @@ def fenced(flags: Mapping[str, Any]) -> dict[str, Any]:
     for warning in warnings:
         sys.stderr.write(f"WARNING: {warning}\n")
     return found
+
+
+# Of the table SUPERVISION, what a plain run does not have.
+_SUPERVISION = (
+    "health_cmd", "health_interval", "health_timeout", "health_retries", "health_start_period", "health_start_interval",
+    "no_healthcheck",
+)  # fmt: skip
+
+
+def supervised(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The restart policy and the health check that the flags ask for."""
+    if flags["restart"] in ("", "no") and not any(flags[name] for name in _SUPERVISION):
+        return {}
+    from cli.supervision_flags import health, restart
+
+    return {"restart": restart(flags), "health": health(flags)}
 
 
 def shm_size(text: str | None) -> int:

@@ -78,7 +78,16 @@ LIMITS: tuple[Flag, ...] = (
     (("--device-write-iops",), {"multiple": True, "metavar": "DEVICE:NUMBER", "help": "Writes a second to a device."}),
     (("--cgroup-parent",), {"metavar": "PATH", "help": "The cgroup that its own is made in."}),
 )  # fmt: skip
-SUPERVISION: tuple[Flag, ...] = ()
+SUPERVISION: tuple[Flag, ...] = (
+    (("--restart",), {"metavar": "POLICY", "default": "no", "help": "When to start it again: no, always, unless-stopped, on-failure[:N]."}),
+    (("--health-cmd",), {"metavar": "COMMAND", "default": "", "help": "A shell command that tells whether the container is well."}),
+    (("--health-interval",), {"metavar": "TIME", "default": "", "help": "Pause between two checks.  [default: 30s]"}),
+    (("--health-timeout",), {"metavar": "TIME", "default": "", "help": "How long one check may take.  [default: 30s]"}),
+    (("--health-retries",), {"type": int, "metavar": "N", "default": 0, "help": "Failures in a row that make it unhealthy.  [default: 3]"}),
+    (("--health-start-period",), {"metavar": "TIME", "default": "", "help": "How long it may fail at first.  [default: 0s]"}),
+    (("--health-start-interval",), {"metavar": "TIME", "default": "", "help": "Pause between two checks meanwhile.  [default: 5s]"}),
+    (("--no-healthcheck",), {"is_flag": True, "help": "Forget the image's health check."}),
+)  # fmt: skip
 SHARED: tuple[Flag, ...] = (*PROCESS, *MOUNTS, *NETWORK, *ISOLATION, *LIMITS, *SUPERVISION)
 RUN: tuple[Flag, ...] = (
     *SHARED,

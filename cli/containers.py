@@ -39,8 +39,15 @@ class Workshop:
         return resolve(self.store, text)
 
     def sweep(self) -> None:
-        """Finish what killed processes left."""
+        """Finish what killed processes left, and give those a supervisor that have lost it."""
         self.containers.sweep()
+        for directory in self.containers.neglected():
+            from cli.itself import supervisor
+            from runtime.supervision import adopt
+
+            marker = adopt(directory)
+            if marker:
+                marker.hand_to(supervisor(self.settings, directory.name))
 
     def close(self) -> None:
         """Harmless to repeat."""
@@ -53,14 +60,6 @@ class Workshop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def on_exit(settings: Settings, container: Container) -> list[str]:
-    """The command that conmon executes when `container` has ended: lamella again, from wherever it was loaded."""
-    top = str(Path(__file__).parent.parent)
-    program = f"import sys; sys.path[:0] = [{top!r}]; from lamella.__main__ import main; sys.exit(main())"
-    flags = ["--root", str(settings.root), *([] if settings.sync else ["--no-sync"])]
-    return [sys.executable, "-c", program, *flags, "container", "cleanup", container.id]
 
 
 def each(names: Sequence[str], work: Callable[[str], None]) -> int:

@@ -16,11 +16,10 @@ from core.errors import Unsupported
 
 # Words after a flag's names: the values that ask for nothing. A trailing `?` marks a switch.
 _RUN_IGNORED = (
-    "--disable-content-trust?", "--no-healthcheck?", "--log-driver", "--log-opt", "--expose", "--network-alias --net-alias", "--detach-keys", "--volume-driver",
+    "--disable-content-trust?", "--log-driver", "--log-opt", "--expose", "--network-alias --net-alias", "--detach-keys", "--volume-driver",
 )  # fmt: skip
 _RUN_DISCARDED = (
-    "--kernel-memory", "--cpu-rt-period", "--cpu-rt-runtime", "--restart no", "--health-cmd", "--health-interval",
-    "--health-retries", "--health-start-period", "--health-start-interval", "--health-timeout",
+    "--kernel-memory", "--cpu-rt-period", "--cpu-rt-runtime",
 )  # fmt: skip
 _RUN_REFUSED = (
     "--volumes-from", "--dns", "--dns-option --dns-opt", "--dns-search", "--group-add", "--link", "--link-local-ip", "--ip",

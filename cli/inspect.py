@@ -102,6 +102,7 @@ def _image_look(store: Store) -> Look:
 def _container_look(settings: Settings, store: Store, size: bool) -> Look:
     if not any(hold.kind == "container" for hold in store.holds.all()):
         return lambda name: None
+    swept = False
 
     def look(name: str) -> dict[str, Any] | None:
         from cli.containers import Workshop
@@ -109,11 +110,15 @@ def _container_look(settings: Settings, store: Store, size: bool) -> Look:
         from runtime.inspect import inspect
         from runtime.size import written
 
+        nonlocal swept
         with Workshop(settings) as shop:
             try:
                 found = shop.containers.find(name)
             except NoSuchContainer:
                 return None
+            if not swept:
+                shop.sweep()
+                swept = True
             more = {"SizeRw": written(shop.containers, found)} if size else {}
             return inspect(shop.containers, found) | more
 

@@ -57,7 +57,7 @@ def ps(
         chosen = Filters.parse(filters, shop)
         every = [(container, shop.containers.status(container)) for container in shop.containers.all()]
         shown = everything or count > 0 or chosen.wants_stopped
-        found = [(c, s) for c, s in every if (shown or s.running) and chosen.accept(c, s)]
+        found = [(c, s) for c, s in every if (shown or s.running or s.state == "restarting") and chosen.accept(c, s)]
         found = found[:count] if count > 0 else found
         if quiet and not template:
             for container, _ in found:
@@ -93,19 +93,31 @@ def row(shop: Workshop, container: Container, status: Status, cut: bool, size: b
         "RunningFor": human_duration((time.time_ns() - created) / 10**9) + " ago",
         "Size": _size(shop, container) if size else "0B",
         "State": status.state,
-        "Status": status_text(status),
+        "Status": status_text(status, health_of(shop, container, status)),
     }
 
 
-def status_text(status: Status) -> str:
-    """`Up 3 seconds`, `Exited (0) 2 minutes ago`, `Created`."""
+def health_of(shop: Workshop, container: Container, status: Status) -> str:
+    """starting, healthy or unhealthy; none where nobody asks it."""
+    if not (container.health and container.health.command) or not status.started:
+        return "none"
+    from runtime.health import read_record
+
+    return read_record(shop.containers.directory(container), status).status
+
+
+def status_text(status: Status, health: str = "none") -> str:
+    """`Up 3 seconds`, `Up 3 seconds (healthy)`, `Exited (0) 2 minutes ago`, `Restarting (1) 2 seconds ago`, `Created`."""
     from core.units import human_duration
 
     def since(instant: int) -> str:
         return human_duration((time.time_ns() - instant) / 10**9)
 
     if status.running:
-        return f"Up {since(status.started)}" + " (Paused)" * status.paused
+        shown = {"none": "", "starting": " (health: starting)"}.get(health, f" ({health})")
+        return f"Up {since(status.started)}" + (" (Paused)" if status.paused else shown)
+    if status.state == "restarting":
+        return f"Restarting ({status.exit_code}) {since(status.finished)} ago"
     if status.state == "exited":
         return f"Exited ({status.exit_code}) {since(status.finished)} ago"
     return "Created"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Test = Callable[[Container, Status], bool]
 
 STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+HEALTH = ("starting", "healthy", "unhealthy", "none")
 KEYS = (
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish", "since",
     "status", "volume",
@@ -69,7 +70,7 @@ def _test(key: str, value: str, shop: Workshop) -> Test:
     if key == "label":
         return lambda container, status: has_label(container, value)
     if key == "health":
-        return lambda container, status: value == "none"
+        return _by_health(value, shop)
     if key == "is-task":
         return lambda container, status: value in ("false", "0")
     simple: dict[str, Test] = {
@@ -88,6 +89,14 @@ def _by_name(value: str) -> Test:
     except re.error as error:
         raise InvalidInput(f"invalid filter 'name={value}': {error}", "write a regular expression") from error
     return lambda container, status: bool(pattern.search(container.name))
+
+
+def _by_health(value: str, shop: Workshop) -> Test:
+    from cli.ps import health_of
+
+    if value not in HEALTH:
+        raise InvalidInput(f"invalid filter 'health={value}'", f"write one of {', '.join(HEALTH)}")
+    return lambda container, status: health_of(shop, container, status) == value
 
 
 def _by_time(key: str, value: str, shop: Workshop) -> Test:

@@ -57,31 +57,38 @@ def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
         keeper.abandon()
         give_up(settings.root, id, lock)
         raise
+    if container.supervised:
+        supervise(shop, container)
     code = keeper.run(shop.containers, container, lock)
     shop.sweep()
     shop.store.leases.close()
     leave(code)
 
 
-def run_monitored(shop: Workshop, container: Container, lock: FileLock, *, attached: bool, show_id: bool = True) -> int:
-    """Start the container under conmon, and stay with it if `attached`; the exit code."""
-    from cli.containers import on_exit
+def run_monitored(
+    shop: Workshop, container: Container, lock: FileLock, *, attached: bool, show_id: bool = True, by_hand: bool = True
+) -> int:
+    """Start the container under conmon, and stay with it if `attached`; the exit code. `by_hand`: not by its supervisor."""
+    from cli.itself import itself
     from runtime.attach import Attachment
     from runtime.conmon import create
     from runtime.probe import choose
 
     shop.sweep()
+    if container.supervised and by_hand:
+        supervise(shop, container)
+    told = not attached or container.auto_remove or container.restart  # else we tell ourselves how it ended
+    on_exit = itself(shop.settings, "container", "cleanup", container.id) if told else ()
     try:
-        monitored = create(
-            shop.containers, container, lock, choose, shop.state,
-            () if attached and not container.auto_remove else on_exit(shop.settings, container),
-        )  # fmt: skip
+        monitored = create(shop.containers, container, lock, choose, shop.state, on_exit)
         attachment = Attachment(monitored) if attached else None
         if attached:
             shop.containers.note(container, "attach")
         shop.containers.note(container, "start")  # as it does: one that ends at once has not died before
         monitored.start(shop.containers.directory(container))
     except BaseException as error:
+        if container.supervised and by_hand:
+            _unsupervise(shop, container)
         lock.release()
         shop.containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILURE))
         raise
@@ -98,5 +105,23 @@ def _stay(shop: Workshop, container: Container, attachment: Any, keeper: int) ->
     if not attachment.run():
         return 0
     code = wait(keeper)
-    shop.containers.conclude(container, code)
+    if not container.restart:  # it may be running again
+        shop.containers.conclude(container, code)
     return code
+
+
+def supervise(shop: Workshop, container: Container) -> None:
+    """Give the container, which is just being started by hand, a supervisor. To be called before the start has forked."""
+    from cli.itself import supervisor
+    from runtime.restart import forget_restarts
+    from runtime.supervision import enroll
+
+    directory = shop.containers.directory(container)
+    forget_restarts(directory)
+    enroll(directory).hand_to(supervisor(shop.settings, container.id))
+
+
+def _unsupervise(shop: Workshop, container: Container) -> None:
+    from runtime.supervision import dismiss
+
+    dismiss(shop.containers.directory(container))

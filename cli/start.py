@@ -56,7 +56,10 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
     from cli.running import run_monitored
 
     with Workshop(settings) as shop:
-        if attached and shop.containers.status(container).paused:
+        status = shop.containers.status(container)
+        if status.state == "restarting":
+            return _restarting(attached)
+        if attached and status.paused:
             raise Conflict("You cannot attach to a paused container, unpause it first")
         lock = shop.containers.lock_to_start(container)
         if lock is None:  # it runs already, which is no error
@@ -74,6 +77,13 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
             lock.release()
             raise
         return run_monitored(shop, container, lock, attached=attached, show_id=False)
+
+
+def _restarting(attached: bool) -> int:
+    """It runs as good as already."""
+    if attached:
+        raise Conflict("You cannot attach to a restarting container, wait until it is running")
+    return 0
 
 
 def start_apart(settings: Settings, container: Container) -> None:

@@ -17,7 +17,8 @@ from runtime.containers import Containers
 from runtime.engine import Engine, StartFailed, classify
 from runtime.keeper import fork_keeper
 from runtime.probe import PLACES
-from runtime.status import note_started
+from runtime.starting import wait_for_former
+from runtime.status import STARTING, note_started, note_starting
 from runtime.streams import MINIMAL_ENV, spawn, wait
 
 LOG = "container.log"
@@ -29,20 +30,24 @@ class Monitored:
     The process moves into a private mount namespace, which conmon shares and keeps when the process ends.
     """
 
-    def __init__(self, container: Container, box: Box, engine: Engine, keeper: int) -> None:
+    def __init__(self, container: Container, box: Box, engine: Engine, keeper: int, starting: FileLock) -> None:
         self.container = container
         self.box = box
         self.keeper = keeper
         self._engine = engine
+        self._starting = starting
 
     def start(self, directory: Path) -> None:
         """Let the container's command go. Raises StartFailed."""
         note_started(directory, self.keeper)
-        code = self._runtime("start", self.container.id)
-        if code:
-            self.kill("KILL")
-            wait(self.keeper)
-            raise classify(_said(self.box.log) or f"the runtime could not start it ({code})")
+        try:
+            code = self._runtime("start", self.container.id)
+            if code:
+                self.kill("KILL")
+                wait(self.keeper)
+                raise classify(_said(self.box.log) or f"the runtime could not start it ({code})")
+        finally:
+            self._starting.release(remove=True)
 
     def kill(self, signal_name: str) -> None:
         """Send a signal to the container's first process."""
@@ -89,14 +94,23 @@ def create(
             "nothing can run in the background without an OCI runtime", "install crun (or runc) and conmon"
         )
     box, directory = Box(state), containers.directory(container)
-    box.mount()
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(directory / container.id)  # the exit file of the last run
-    with containers.snapshotter.mounted(container.id, durable=True) as rootfs:  # the container's own namespace keeps it
-        box.fill(container, directory, rootfs, engine)
-        keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock)
+    starting = FileLock(directory / STARTING)
+    starting.acquire()
+    wait_for_former(directory, container.id)
+    try:
+        box.mount()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory / container.id)  # the exit file of the last run
+        with containers.snapshotter.mounted(
+            container.id, durable=True
+        ) as rootfs:  # the container's own namespace keeps it
+            box.fill(container, directory, rootfs, engine)
+            keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock, directory)
+    except BaseException:
+        starting.release(remove=True)
+        raise
     lock.release()  # conmon has inherited it
-    return Monitored(container, box, engine, keeper)
+    return Monitored(container, box, engine, keeper, starting)
 
 
 def _command(
@@ -118,7 +132,7 @@ def _command(
     return words + ["-i"] * container.stdin_open
 
 
-def _fork(command: list[str], box: Box, lock: FileLock) -> int:
+def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
     """Start conmon as the keeper and wait until the runtime has created the container."""
     sync_read, sync_write = os.pipe()
     start_read, start_write = os.pipe()
@@ -134,7 +148,9 @@ def _fork(command: list[str], box: Box, lock: FileLock) -> int:
         env = {**MINIMAL_ENV, "_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)}
         os.execve(command[0], command, env)
 
-    keeper = fork_keeper(become_conmon, own_session=True, own_mounts=False)
+    keeper = fork_keeper(
+        become_conmon, own_session=True, own_mounts=False, announce=lambda pid: note_starting(directory, pid)
+    )
     os.close(sync_write)
     os.close(start_read)
     with os.fdopen(sync_read, "rb") as answers:

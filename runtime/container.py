@@ -13,11 +13,18 @@ from core.value import Value, field
 from runtime.mounts import Mount
 
 if TYPE_CHECKING:
+    from runtime.health import Health
     from runtime.isolation import Isolation
     from runtime.limits import Limits
+    from runtime.restart import Restart
 
 # Fields that few containers have, each a Value of plain fields in a module that is loaded only for those that have it.
-PARTS: dict[str, str] = {"limits": "runtime.limits:Limits", "isolation": "runtime.isolation:Isolation"}
+PARTS: dict[str, str] = {
+    "limits": "runtime.limits:Limits",
+    "isolation": "runtime.isolation:Isolation",
+    "restart": "runtime.restart:Restart",
+    "health": "runtime.health:Health",
+}
 
 
 class Container(Value):
@@ -59,6 +66,13 @@ class Container(Value):
     auto_remove: bool
     limits: Limits | None = None
     isolation: Isolation | None = None
+    restart: Restart | None = None
+    health: Health | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it is to have a supervisor while it runs."""
+        return bool(self.restart or (self.health and self.health.command))
 
     @property
     def short_id(self) -> str:

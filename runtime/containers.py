@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from runtime.container import Container
 from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
 from runtime.state import cgroups_of, state_directory
-from runtime.status import last_status, note_exited, read_status
+from runtime.status import STARTING, read_status
 
 if TYPE_CHECKING:
     from runtime.request import Request
@@ -176,15 +175,11 @@ class Containers(Directories):
 
         For who has its lock, or is below the keeper that has it; everybody else calls `conclude`.
         """
-        before = last_status(self.directory(container))
-        note_exited(self.directory(container), code, finished)
+        self.ended(container, code, finished)
         if not container.plain:
             from runtime.cgroups import leave
 
             leave(container, state_directory(self.store.root), self.directory(container))
-        if before.running:
-            seconds = max(0, (finished or time.time_ns()) - before.started) // 10**9
-            self.note(container, "die", execDuration=str(seconds), exitCode=str(code))
         if container.auto_remove and not is_locked(self.directory(container) / KEPT):
             self._discard(container.id)
             self.note(container, "destroy")
@@ -192,20 +187,28 @@ class Containers(Directories):
             self.set_running(container, False)
 
     def conclude(self, container: Container, code: int) -> None:
-        """`finish`, unless somebody else was faster."""
-        lock = FileLock(self.directory(container) / "state")
-        with contextlib.suppress(FileNotFoundError):
-            lock.acquire()
+        """`finish`, unless somebody else was faster, or has started it again."""
+        with contextlib.suppress(NotFound):
+            lock = self.lock(container) or self._turn(container)
+            if lock is None:
+                return
             try:
                 self.finish(container, code)
             finally:
                 lock.release()
+
+    def _turn(self, container: Container) -> FileLock | None:
+        from runtime.starting import turn
+
+        return turn(self, container)
 
     def remove(self, container: Container, *, wait: bool = False) -> None:
         """Remove a container that does not run, with all it has written.
 
         Raises Conflict where it runs, or, with `wait`, takes its turn after whoever has to do with it.
         """
+        if not wait and self.status(container).state == "restarting":
+            raise self._in_use(container)
         lock = self.lock(container, wait=wait)
         if lock is None:
             raise self._in_use(container)
@@ -216,10 +219,12 @@ class Containers(Directories):
         self.note(container, "destroy")
 
     def _in_use(self, container: Container) -> Conflict:
-        if self.status(container).paused:
+        status = self.status(container)
+        if status.paused:
             why = "container is paused and must be unpaused first"
         else:
-            why = "container is running: stop the container before removing or force remove"
+            doing = "restarting" if status.state == "restarting" else "running"
+            why = f"container is {doing}: stop the container before removing or force remove"
         return Conflict(f'cannot remove container "/{container.name}": {why}', f"lamella rm -f {container.name}")
 
     def _discard(self, id: str) -> None:
@@ -244,7 +249,7 @@ class Containers(Directories):
                 continue
             lock = FileLock(self._root / id / "state")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                if not lock.acquire(wait=False):
+                if not lock.acquire(wait=False) and not (self._cut_short(id) and lock.acquire(wait=False)):
                     continue
             try:
                 self._sweep(id, running=id in held and held[id].running)
@@ -258,6 +263,15 @@ class Containers(Directories):
             from runtime.cgroups import sweep
 
             sweep(state, lambda id: is_locked(self._root / id / "state"))
+
+    def _cut_short(self, id: str) -> bool:
+        """Whether whoever was to start it was killed; then its keeper, which waited for that, has ended."""
+        if not os.path.exists(self._root / id / STARTING):
+            return False
+        from runtime.starting import end_half_started
+
+        end_half_started(self._root / id)
+        return True
 
     def _sweep(self, id: str, *, running: bool) -> None:
         container = self.load(id)

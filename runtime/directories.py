@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from pathlib import Path
 
 from core.errors import NotFound
-from core.locks import FileLock
+from core.locks import FileLock, is_locked
 from runtime.container import Container
-from runtime.status import Status, read_status
+from runtime.status import SUPERVISED, Status, last_status, note_exited, read_status
 
 
 class NoSuchContainer(NotFound):
@@ -65,3 +68,35 @@ class Directories:
 
         known = {**container.labels, "image": container.image_name, "name": container.name, **attributes}
         note(self.root, "container", action, container.id, known)
+
+    def ended(self, container: Container, code: int, finished: int = 0) -> None:
+        """Write down that its processes have ended with `code`, at `finished` (ns since the epoch) or now, and whether it will
+        be started again. Harmless to repeat.
+
+        For who has its lock, or is below the keeper that has it.
+        """
+        directory = self.directory(container)
+        before, end = last_status(directory), finished or time.time_ns()
+        if before.state == "exited" and end == before.finished:
+            return
+        ran = max(0, end - before.started) if before.running else 0
+        note_exited(directory, code, end, again=self._again(container, code, ran) if container.restart else 0)
+        if before.running:
+            self.note(container, "die", execDuration=str(ran // 10**9), exitCode=str(code))
+
+    def _again(self, container: Container, code: int, ran: int) -> int:
+        """The how manieth restart is to follow; 0 for none."""
+        from runtime.restart import following
+
+        directory = self.directory(container)
+        wanted = container.restart and os.path.exists(directory / SUPERVISED)
+        return following(directory, container.restart, code, ran / 10**9) if container.restart and wanted else 0
+
+    def neglected(self) -> list[Path]:
+        """The directories of containers that are to have a supervisor, and may have lost it."""
+        with contextlib.suppress(FileNotFoundError):
+            found = [
+                self._root / id for id in os.listdir(self._root) if os.path.exists(f"{self._root}/{id}/{SUPERVISED}")
+            ]
+            return [directory for directory in found if not is_locked(directory / SUPERVISED)]
+        return []

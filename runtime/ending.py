@@ -6,19 +6,24 @@ import contextlib
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from core.errors import Conflict, NotFound, Unavailable
 from core.locks import FileLock
+from core.value import replace
 from runtime.container import Container
 from runtime.containers import KEPT, Containers
 from runtime.enter import NotRunning, send_signal, wait_until_ended
 from runtime.signals import number_of
-from runtime.status import KILLED, read_status
+from runtime.starting import turn
+from runtime.status import KILLED, parse, read_status
+from runtime.supervision import dismiss
 
 DEFAULT_TIMEOUT = 10
+LOOK_AGAIN = 0.05  # seconds between two looks at a container that will be started again
 PATIENCE = 10.0  # seconds for the kernel and conmon to do what SIGKILL asks
 
 
@@ -28,9 +33,12 @@ def stop(
     """Send the stop signal (or the one named), and SIGKILL after `timeout` seconds (-1: never). Harmless if it does not run."""
     if timeout is None:
         timeout = DEFAULT_TIMEOUT if container.stop_timeout is None else container.stop_timeout
+    supervised = dismiss(containers.directory(container))
     try:
         sent = send_signal(containers, container, state, number_of(signal_name or container.stop_signal))
     except NotRunning:
+        if supervised and not at_rest(containers, container):
+            stop(containers, container, state, timeout, signal_name)
         return
     _wake(containers, container)
     if sent and wait_until_ended(containers, container, None if timeout < 0 else timeout):
@@ -55,16 +63,42 @@ def stop_to_restart(
         kept.release(remove=True)
 
 
+def at_rest(containers: Containers, container: Container) -> bool:
+    """Whether it does not run, now that whoever was just starting it is through."""
+    try:
+        lock = turn(containers, container)
+    except NotFound:
+        return True
+    if lock is None:
+        return False
+    lock.release()
+    return True
+
+
 def kill(containers: Containers, container: Container, state: Path, number: int) -> None:
-    """Send the signal; after SIGKILL wait until it is gone. Raises NotRunning."""
+    """Send the signal; after SIGKILL wait until it is gone. One that asks for its end ends restarts too. Raises NotRunning."""
+    asks_for_end = number in (signal.SIGKILL, number_of(container.stop_signal))
+    if asks_for_end and container.restart and _end_restarts(containers, container):
+        return
     sent = send_signal(containers, container, state, number)
-    if number in (signal.SIGKILL, number_of(container.stop_signal)):
+    if asks_for_end:
         _wake(containers, container)
     if number != signal.SIGKILL:
         return
     if not sent or not wait_until_ended(containers, container, PATIENCE):
         _kill_keeper(containers, container)
     _settle(containers, container)
+
+
+def _end_restarts(containers: Containers, container: Container) -> bool:
+    """Its next end is the last one; True where it has come already."""
+    from runtime.restart import read_restarts
+
+    directory = containers.directory(container)
+    if containers.status(container).running:
+        replace(read_restarts(directory), over=True).write(directory)
+        return False
+    return dismiss(directory) and at_rest(containers, container)
 
 
 def _wake(containers: Containers, container: Container) -> None:
@@ -103,9 +137,11 @@ def _settle(containers: Containers, container: Container) -> None:
 
 def remove(containers: Containers, container: Container, state: Path, *, force: bool = False) -> None:
     """Remove the container; with `force`, kill it first if it runs. Raises Conflict."""
-    if force and containers.status(container).running:
-        with contextlib.suppress(NotRunning):
-            kill(containers, container, state, signal.SIGKILL)
+    if force:
+        dismiss(containers.directory(container))
+        while not at_rest(containers, container):
+            with contextlib.suppress(NotRunning):
+                kill(containers, container, state, signal.SIGKILL)
     try:
         containers.remove(container, wait=force)
     except NotFound:
@@ -114,7 +150,10 @@ def remove(containers: Containers, container: Container, state: Path, *, force: 
 
 
 def wait_for(containers: Containers, container: Container) -> int:
-    """Wait until the container has ended; its exit code, also where it removes itself then."""
+    """Wait until the container has ended; its exit code, also where it removes itself then. Of one that waits to be started
+    again, the next end counts."""
+    while containers.status(container).state == "restarting":
+        time.sleep(LOOK_AGAIN)
     with end_of(containers, container) as wait:
         return wait()
 
@@ -133,15 +172,17 @@ def end_of(containers: Containers, container: Container) -> Iterator[Callable[[]
 
 
 def _exit_code(containers: Containers, container: Container, file: IO[bytes]) -> int:
-    """Asked under the lock: whoever kept the container, or is just looking whether anybody does, must be through."""
+    """Asked under the lock: whoever kept the container, or is just looking whether anybody does, must be through. Not where
+    that may be somebody who has started it again."""
     wait_until_ended(containers, container)
-    fcntl.flock(file, fcntl.LOCK_EX)
+    if not container.restart:
+        fcntl.flock(file, fcntl.LOCK_EX)
     try:
-        lines = file.read().splitlines()
-        last = lines[-1].split() if lines else []
-        if last and last[0] == b"exited":
-            return int(last[1])
-        status = read_status(containers.directory(container), locked_by_us=True)
+        status = parse(file.read().decode())
+        if status.state != "exited":
+            last, status = status, read_status(containers.directory(container), locked_by_us=True)
+            if status.state == "created":
+                return KILLED if last.state == "running" else 0
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)
-    return status.exit_code if status.state == "exited" else KILLED if last else 0
+    return status.exit_code

@@ -23,8 +23,11 @@ Inside = Callable[[Box, Engine], int]
 class NotRunning(Conflict):
     """The verb needs a running container."""
 
-    def __init__(self, container: Container) -> None:
-        super().__init__(f"container {container.id} is not running", f"start it: lamella start {container.name}")
+    def __init__(self, container: Container, state: str = "") -> None:
+        if state == "restarting":
+            super().__init__(f"container {container.id} is restarting, wait until the container is running")
+        else:
+            super().__init__(f"container {container.id} is not running", f"start it: lamella start {container.name}")
 
 
 def inside(containers: Directories, container: Container, state: Path, work: Inside) -> int:
@@ -40,9 +43,10 @@ def inside(containers: Directories, container: Container, state: Path, work: Ins
 
 def fork_inside(containers: Directories, container: Container, state: Path, work: Inside) -> int:
     """`inside`, without waiting for the child: its pid."""
-    keeper = containers.status(container).keeper
+    status = containers.status(container)
+    keeper = status.keeper
     if not keeper:
-        raise NotRunning(container)
+        raise NotRunning(container, status.state)
     with _namespaces(keeper) as descriptors:
         # The pid could have been somebody else's by the time its namespaces were opened, unless it is still locked.
         if descriptors is None or containers.status(container).keeper != keeper:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from core.errors import Conflict
 from core.paths import clean
@@ -41,7 +42,7 @@ def execute(containers: Containers, container: Container, state: Path, command: 
     """Run `command` on the caller's own streams; its exit code, 126 or 127 where it cannot start. Raises NotRunning."""
     status = containers.status(container)
     if not status.running:
-        raise NotRunning(container)
+        raise NotRunning(container, status.state)
     if status.paused:
         raise Conflict(
             f"Container {container.id} is paused, unpause the container before exec",
@@ -60,11 +61,7 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
     name = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     spec, log = box.path / f"{name}.json", box.path / f"{name}.log"
     try:
-        process = _process(container, command, box).to_spec()
-        if container.isolation:
-            from runtime.isolating import apply_process
-
-            apply_process(process, container.isolation)
+        process = process_of(container, command, box)
         spec.write_bytes(json.dumps(process).encode())
         flags = ["--tty"] * command.tty + ["--detach"] * command.detach
         words = engine.command(box.runtime_state, log, "exec", "--process", str(spec), *flags, container.id)
@@ -86,8 +83,14 @@ def _run(words: list[str], name: str, command: Command, box: Box) -> int:
     return wait(spawn(words, stdin=0 if command.stdin_open else open_nothing(), own_group=False))
 
 
-def _process(container: Container, command: Command, box: Box) -> Process:
+def process_of(container: Container, command: Command, box: Box) -> dict[str, Any]:
+    """`command` as the runtime spec words it."""
     user = lookup(box.root(), command.user or container.user)
     env: Sequence[str] = merged_env(container.env, command.env)
     held = ALL if command.privileged else capabilities(container)
-    return Process(command.args, env, clean(command.cwd or container.cwd), user, held, command.tty)
+    spec = Process(command.args, env, clean(command.cwd or container.cwd), user, held, command.tty).to_spec()
+    if container.isolation:
+        from runtime.isolating import apply_process
+
+        apply_process(spec, container.isolation)
+    return spec

@@ -10,6 +10,7 @@ from runtime.conmon import LOG
 from runtime.container import Container
 from runtime.inspect_walls import walls
 from runtime.mounts import Mount
+from runtime.restart import read_restarts
 from runtime.status import Status
 
 if TYPE_CHECKING:
@@ -22,20 +23,20 @@ NEVER = "0001-01-01T00:00:00Z"
 
 def inspect(containers: Containers, container: Container) -> dict[str, Any]:
     """Everything about `container` as `docker inspect` shows it."""
-    directory = containers.directory(container)
+    directory, status = containers.directory(container), containers.status(container)
     return {
         "Id": container.id,
         "Created": container.created,
         "Path": container.command[0],
         "Args": list(container.command[1:]),
-        "State": _state(containers.status(container)) | {"OOMKilled": out_of_memory(directory)},
+        "State": _state(status) | {"OOMKilled": out_of_memory(directory)} | _health(container, directory, status),
         "Image": container.image,
         "ResolvConfPath": "",
         "HostnamePath": "",
         "HostsPath": "",
         "LogPath": str(directory / LOG),
         "Name": f"/{container.name}",
-        "RestartCount": 0,
+        "RestartCount": read_restarts(directory).count if container.restart else 0,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
@@ -53,9 +54,9 @@ def inspect(containers: Containers, container: Container) -> dict[str, Any]:
 def _state(status: Status) -> dict[str, Any]:
     return {
         "Status": status.state,
-        "Running": status.running,
+        "Running": status.running or status.state == "restarting",  # Docker counts it as both
         "Paused": status.paused,
-        "Restarting": False,
+        "Restarting": status.state == "restarting",
         "Dead": False,
         "Pid": first_process(status.keeper) if status.running else 0,
         "ExitCode": status.exit_code,
@@ -63,6 +64,14 @@ def _state(status: Status) -> dict[str, Any]:
         "StartedAt": format_instant(status.started) if status.started else NEVER,
         "FinishedAt": format_instant(status.finished) if status.finished else NEVER,
     }
+
+
+def _health(container: Container, directory: Path, status: Status) -> dict[str, Any]:
+    if not (container.health and container.health.command) or not status.started:
+        return {}
+    from runtime.health import read_record
+
+    return {"Health": read_record(directory, status).to_json()}
 
 
 def out_of_memory(directory: Path) -> bool:
@@ -120,6 +129,7 @@ def _config(container: Container) -> dict[str, Any]:
         "Labels": dict(container.labels),
         "StopSignal": container.stop_signal,
         "StopTimeout": container.stop_timeout,
+        **({"Healthcheck": container.health.to_json()} if container.health else {}),
     }
 
 
@@ -132,7 +142,7 @@ def _host_config(container: Container) -> dict[str, Any]:
         "LogConfig": {"Type": "k8s-file", "Config": {}},
         "NetworkMode": container.network,
         "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": container.restart.to_json() if container.restart else {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": container.auto_remove,
         "CapAdd": list(container.cap_add) or None,
         "CapDrop": list(container.cap_drop) or None,

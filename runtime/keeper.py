@@ -23,8 +23,10 @@ PASSED_ON = tuple(
 )
 
 
-def fork_keeper(work: Callable[[], int], *, own_session: bool, own_mounts: bool) -> int:
-    """Fork a keeper that runs `work` and ends with its result; returns its pid.
+def fork_keeper(
+    work: Callable[[], int], *, own_session: bool, own_mounts: bool, announce: Callable[[int], None] | None = None
+) -> int:
+    """Fork a keeper that runs `work` and ends with its result; returns its pid, which the keeper itself calls `announce` with.
 
     `own_mounts`: its mounts are its own, and it dies with this process; else it shares this process's mount namespace,
     which the caller has made private, and lives on. Once in a process's life: from now on it can fork only into the
@@ -33,7 +35,7 @@ def fork_keeper(work: Callable[[], int], *, own_session: bool, own_mounts: bool)
     from core import syscalls
 
     syscalls.unshare(syscalls.CLONE_NEWPID)
-    return fork(lambda alive: _settled(alive if own_mounts else None, own_session, work))
+    return fork(lambda alive: _settled(alive if own_mounts else None, own_session, work, announce))
 
 
 def fork_guarded(work: Callable[[], int], unused: Iterable[int], *, own_session: bool) -> tuple[int, int]:
@@ -95,9 +97,14 @@ def die_with_parent(alive: int) -> None:
         os._exit(ENGINE_FAILED)
 
 
-def _settled(alive: int | None, own_session: bool, work: Callable[[], int]) -> int:
+def _settled(
+    alive: int | None, own_session: bool, work: Callable[[], int], announce: Callable[[int], None] | None
+) -> int:
     from core import syscalls
     from core.namespaces import enter_private_mounts
+
+    if announce:
+        announce(int(os.readlink("/proc/self")))  # the outer one: here it is number 1
 
     if alive is not None:
         die_with_parent(alive)

@@ -16,8 +16,11 @@ from runtime.mounts import Mount
 from runtime.spec import PATH
 
 if TYPE_CHECKING:
+    from image.config import HealthCheck
+    from runtime.health import Health
     from runtime.isolation import Isolation
     from runtime.limits import Limits
+    from runtime.restart import Restart
 
 MAX_PATH = 4096  # bytes, with the NUL at the end
 
@@ -53,6 +56,8 @@ class Request(Value):
     auto_remove: bool = False
     limits: Limits | None = None
     isolation: Isolation | None = None
+    restart: Restart | None = None
+    health: HealthCheck | None = None
 
 
 def merge(request: Request, id: str, name: str, image: str, config: ContainerConfig) -> Container:
@@ -76,8 +81,17 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
         ports=request.ports, exposed_ports=config.exposed_ports, add_hosts=request.add_hosts, cap_add=request.cap_add,
         cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
-        auto_remove=request.auto_remove, limits=request.limits, isolation=request.isolation,
+        auto_remove=request.auto_remove, limits=request.limits, isolation=request.isolation, restart=request.restart,
+        health=_health(request, config),
     )  # fmt: skip
+
+
+def _health(request: Request, config: ContainerConfig) -> Health | None:
+    if request.health is None and config.healthcheck is None:
+        return None
+    from runtime.health import merge
+
+    return merge(request.health, config.healthcheck, config.shell)
 
 
 def check_paths(cwd: str, volumes: Iterable[str]) -> None:

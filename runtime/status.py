@@ -3,6 +3,8 @@
 The file `state` in a container's directory is locked by the keeper, the process that everything of the container lives
 below. A line `started <ns> <keeper's pid>` is written when it starts, `exited <code> <ns>` when it ended. A keeper that
 is dead without having written the second was killed. conmon's exit file counts where its keeper could write no line.
+Besides, `starting <ns> <keeper's pid>` is written by a keeper whose container is not started yet, and `restarting <count>
+<ns>` with an end that another start is to follow: true for as long as its supervisor lives.
 """
 
 from __future__ import annotations
@@ -15,22 +17,30 @@ from pathlib import Path
 from typing import Literal
 
 from core.locks import is_locked
-from core.value import Value
+from core.value import Value, replace
 
 KILLED = 137
 LAST_WORDS_SECONDS = 2.0
-State = Literal["created", "running", "paused", "exited"]
-PAUSED = "paused"  # the file of `runtime.pausing`
+State = Literal["created", "running", "paused", "restarting", "exited"]
+# Files of `runtime.pausing`, `runtime.supervision` and `runtime.starting`.
+PAUSED, SUPERVISED, STARTING = "paused", "supervised", "starting"
 
 
 class Status(Value):
-    """Instants are nanoseconds since the epoch, 0 where there was none. `keeper` is a pid, 0 unless it is running."""
+    """Instants are nanoseconds since the epoch, 0 where there was none. `keeper` is a pid, 0 unless it is running.
+
+    `forked` is the pid of a keeper whose container was not started yet, when last heard of, and `former` that of the last
+    one that had started it; `waiting`: the last thing that was heard is that it will be started again.
+    """
 
     state: State
     exit_code: int = 0
     started: int = 0
     finished: int = 0
     keeper: int = 0
+    forked: int = 0
+    former: int = 0
+    waiting: bool = False
 
     @property
     def running(self) -> bool:
@@ -45,42 +55,57 @@ class Status(Value):
 
 def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
     """The state of the container that lives in `directory`; who holds its lock says so, since it is no sign of life then."""
+    status = _read_status(directory, locked_by_us)
+    if status.state == "exited" and status.waiting and is_locked(directory / SUPERVISED):
+        return replace(status, state="restarting")
+    return status
+
+
+def _read_status(directory: Path, locked_by_us: bool) -> Status:
     path = directory / "state"
     alive = not locked_by_us and is_locked(path)
-    status = _parse(_read(path))
+    status = parse(_read(path))
     if status.state != "running":
         return status
     if alive:
         return _held(directory, status)
-    status = _parse(_read(path))  # it may have ended between the two looks
+    status = parse(_read(path))  # it may have ended between the two looks
     if status.state != "running":
         return status
     if not (directory / directory.name).exists():
         _last_words(status.keeper)
-    code, finished = _exit_file(directory)
-    return Status("exited", code, status.started, finished)
+    code, finished = read_exit(directory)
+    return Status("exited", code, status.started, finished, former=status.former)
 
 
 def _held(directory: Path, status: Status) -> Status:
     if _read(directory / PAUSED).startswith(f"{status.started} "):
-        return Status("paused", 0, status.started, 0, status.keeper)
+        return replace(status, state="paused")
     return status
 
 
 def last_status(directory: Path) -> Status:
     """What was written down last, whether it is still true or not."""
-    return _parse(_read(directory / "state"))
+    return parse(_read(directory / "state"))
 
 
-def _parse(text: str) -> Status:
+def parse(text: str) -> Status:
+    """What the lines of a file `state` tell, whether it is still true or not."""
     status = Status("created")
     for line in text.splitlines():
         words = line.split()
         if len(words) == 3 and words[1].isdecimal() and words[2].isdecimal():
             if words[0] == "started":
-                status = Status("running", 0, int(words[1]), 0, int(words[2]))
+                status = Status("running", 0, int(words[1]), 0, int(words[2]), former=int(words[2]))
             elif words[0] == "exited":
-                status = Status("exited", int(words[1]), status.started, int(words[2]))
+                again = status.waiting and int(words[2]) == status.finished  # nothing new
+                end, former = int(words[2]), status.former
+                status = Status("exited", int(words[1]), status.started, end, former=former, waiting=again)
+            elif words[0] == "starting":
+                state: State = "created" if status.state == "created" else "exited"  # or its end was never noted
+                status = replace(status, state=state, keeper=0, forked=int(words[2]))
+            elif words[0] == "restarting":
+                status = replace(status, waiting=True)
     return status
 
 
@@ -94,7 +119,8 @@ def _last_words(keeper: int) -> None:
             os.close(fd)
 
 
-def _exit_file(directory: Path) -> tuple[int, int]:
+def read_exit(directory: Path) -> tuple[int, int]:
+    """The exit code of a container that has ended, and when it did, from conmon's exit file."""
     path = directory / directory.name
     with contextlib.suppress(OSError, ValueError):
         return int(path.read_text()), path.stat().st_mtime_ns
@@ -115,10 +141,20 @@ def note_started(directory: Path, keeper: int) -> None:
     _write(directory, f"started {time.time_ns()} {keeper}\n", os.O_TRUNC)
 
 
-def note_exited(directory: Path, code: int, finished: int = 0) -> None:
-    """Write down that it ended, at `finished` (ns since the epoch) or now. Harmless to repeat; a directory that is gone is fine."""
+def note_starting(directory: Path, keeper: int) -> None:
+    """Write down that `keeper`, which has its lock, is there to start it."""
+    _write(directory, f"starting {time.time_ns()} {keeper}\n", os.O_APPEND)
+
+
+def note_exited(directory: Path, code: int, finished: int = 0, *, again: int = 0) -> None:
+    """Write down that it ended, at `finished` (ns since the epoch) or now, and will be started for the `again`th time (0: not).
+
+    Harmless to repeat; a directory that is gone is fine.
+    """
+    end = finished or time.time_ns()
+    lines = f"exited {code} {end}\n" + (f"restarting {again} {end}\n" if again else "")
     with contextlib.suppress(FileNotFoundError):
-        _write(directory, f"exited {code} {finished or time.time_ns()}\n", os.O_APPEND)
+        _write(directory, lines, os.O_APPEND)
 
 
 def _write(directory: Path, line: str, flag: int) -> None:

@@ -25,7 +25,7 @@ ACCEPTED = [
 ]
 DISCARDED = [
     ("run --pull=never --kernel-memory=1g --rm=true nosuch", "--kernel-memory"),
-    ("create --pull=never --restart unless-stopped nosuch", "--restart"),
+    ("create --pull=never --kernel-memory=1g nosuch", "--kernel-memory"),
     ("build --cache-to type=registry,ref=x /nosuch", "--cache-to"),
 ]
 REFUSED = [

@@ -14,6 +14,7 @@ import pytest
 from image.config import ContainerConfig
 from runtime.state import state_directory
 from runtime.status import read_status
+from runtime.supervision import dismiss
 from tests.suites.rooted import publish_root
 
 MakeImage = Callable[..., str]
@@ -41,6 +42,7 @@ def _nothing_is_left(store_root: Path) -> Iterator[None]:
     """Containers in the background outlive the test's processes: with their keepers all of them end."""
     yield
     for directory in (store_root / "containers").glob("[!.]*"):
+        dismiss(directory)
         keeper = read_status(directory).keeper
         with contextlib.suppress(ProcessLookupError):
             if keeper:
