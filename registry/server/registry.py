@@ -28,6 +28,7 @@ class Registry:
         self.blobs = blobs
         self.policy = policy or Policy()
         self.pulls = Pulls()
+        self.claimed: set[str] = set()  # uploads that a request of this process has to do with
         self.closing = False
         self.threads = ThreadPoolExecutor(THREADS, "registry")
 

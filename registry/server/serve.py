@@ -25,6 +25,7 @@ log = logging.getLogger("lamella.registry")
 Ready = Callable[[Address], None]
 
 CONNECTIONS = 4096
+BUFFER_BYTES = 1 << 20  # a body comes in pieces of at most so much: each costs a change of threads
 LEADER = "housekeeper"
 GRACE_SECONDS = 1.0
 
@@ -77,6 +78,7 @@ def _open(settings: ServerSettings) -> Registry:
 async def _work(settings: ServerSettings, ready: Ready | None) -> None:
     """One worker: granian inside this process, so that nothing is left of it when the process is killed."""
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server.embed import Server as Granian
 
@@ -84,7 +86,7 @@ async def _work(settings: ServerSettings, ready: Ready | None) -> None:
     app = App(registry)
     server: Server = Granian(
         app, address=settings.listen.host, port=settings.listen.port, interface=Interfaces.RSGI,
-        http=HTTPModes.http1, websockets=False, log_enabled=False, log_level=LogLevels.critical, backlog=CONNECTIONS,
+        http=HTTPModes.http1, http1_settings=HTTP1Settings(max_buffer_size=BUFFER_BYTES), websockets=False, log_enabled=False, log_level=LogLevels.critical, backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
     )  # fmt: skip
     loop, told = asyncio.get_running_loop(), asyncio.Event()

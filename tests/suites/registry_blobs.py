@@ -88,6 +88,23 @@ class RegistryBlobsSuite:
             taken.commit(Digest.of(DATA))
         assert uploads.read(Digest.of(DATA), 1 << 20) == DATA
 
+    @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+    def test_an_upload_repeats_the_same_bytes_under_their_own_name_alone(
+        self, uploads: RegistryBlobs, algorithm: str
+    ) -> None:
+        digest = Digest.of(DATA, algorithm)
+        for known in (False, True):
+            taken = uploads.resume("a", uploads.start("a"))
+            assert taken is not None
+            taken.append([DATA])
+            assert taken.repeats(digest) is known and not taken.repeats(Digest.of(b"other"))
+            assert taken.commit(digest).size == len(DATA)  # repeating changes nothing
+        other = uploads.resume("a", uploads.start("a"))
+        assert other is not None
+        other.append([DATA[:-1], b"x"])
+        assert not other.repeats(digest)
+        other.cancel()
+
     def test_a_cancelled_upload_is_gone(self, uploads: RegistryBlobs) -> None:
         upload = uploads.start("a")
         taken = uploads.resume("a", upload)

@@ -63,6 +63,7 @@ class MemoryUpload:
     def __init__(self, blobs: MemoryRegistryBlobs, key: tuple[str, str]) -> None:
         self._blobs, self._key, self._data = blobs, key, bytearray()
         self.lock = threading.Lock()
+        self.ahead = True
         self.touched = time.time()
 
     @property
@@ -73,8 +74,15 @@ class MemoryUpload:
         self._data += b"".join(pieces)
         self.touched = time.time()
 
+    def _digest(self, algorithm: str) -> Digest:
+        return Digest(f"{algorithm}:{hashlib.new(algorithm, self._data).hexdigest()}")
+
+    def repeats(self, expected: Digest) -> bool:
+        known = self._blobs.stat(expected) is not None and self._blobs.content(expected) == self._data
+        return known and self._digest(expected.algorithm) == expected
+
     def commit(self, expected: Digest) -> Blob:
-        found = Digest(f"{expected.algorithm}:{hashlib.new(expected.algorithm, self._data).hexdigest()}")
+        found = self._digest(expected.algorithm)
         self.cancel()
         if found != expected:
             raise Integrity(f"the bytes hash to {found}, not to {expected}", "upload them again")

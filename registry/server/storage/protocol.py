@@ -30,8 +30,15 @@ class Upload(Protocol):
     offset: int
     """Bytes that are there: where the next ones go."""
 
+    ahead: bool
+    """Whether the disk is to begin with the bytes before `commit` asks for them; off where the blob is probably known."""
+
     def append(self, pieces: Sequence[bytes]) -> None:
         """Add the pieces. Where the disk is full it raises OSError; `offset` then tells how far it got."""
+
+    def repeats(self, expected: Digest) -> bool:
+        """Whether these are the bytes that `expected` names, and the store has that blob already, byte for byte. Whether
+        that one is durable is not known here. Changes nothing."""
 
     def commit(self, expected: Digest) -> Blob:
         """Make it the blob `expected`, durably, and end the upload. Raises Integrity, and ends it as well, where the bytes

@@ -122,6 +122,7 @@ class DiskUpload:
         self._uploads, self._id, self._path, self._hashed = uploads, upload, path, hashed
         self._fd: int | None = fd
         self._ended = False
+        self.ahead = True
         self.offset = self._flushed = os.fstat(fd).st_size
 
     def append(self, pieces: Sequence[bytes]) -> None:
@@ -140,7 +141,7 @@ class DiskUpload:
         DONTNEED does that on Linux: it starts the writing of dirty pages, and drops only clean ones, of which these new
         ones are none.
         """
-        if self._uploads.sync and self.offset - self._flushed >= FLUSH_BYTES:
+        if self._uploads.sync and self.ahead and self.offset - self._flushed >= FLUSH_BYTES:
             os.posix_fadvise(self._open, self._flushed, self.offset - self._flushed, os.POSIX_FADV_DONTNEED)
             self._flushed = self.offset
 
@@ -149,6 +150,18 @@ class DiskUpload:
             written = os.write(self._open, data)
             self.offset += written
             data = data[written:]
+
+    def repeats(self, expected: Digest) -> bool:
+        """See Upload."""
+        try:
+            fd = os.open(self._uploads.place(expected), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            same = os.fstat(fd).st_size == self.offset and self._digest(expected.algorithm) == expected
+            return same and _same_bytes(fd, self._open, self.offset)
+        finally:
+            os.close(fd)
 
     def commit(self, expected: Digest) -> Blob:
         """See Upload. Order: fsync of the bytes, rename to the blob's place, fsync of the directory."""
@@ -176,6 +189,7 @@ class DiskUpload:
             if not count:
                 break
             hashed.update(buffer[:count])
+        self._hashed = hashed
         return hashed.digest()
 
     def cancel(self) -> None:
@@ -201,3 +215,9 @@ class DiskUpload:
     def _open(self) -> int:
         assert self._fd is not None, "released"
         return self._fd
+
+
+def _same_bytes(one: int, other: int, size: int) -> bool:
+    return all(
+        os.pread(one, READ_BYTES, start) == os.pread(other, READ_BYTES, start) for start in range(0, size, READ_BYTES)
+    )

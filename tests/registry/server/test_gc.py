@@ -19,9 +19,9 @@ from core.errors import InvalidInput
 from image.digest import Digest
 from registry.server.collector import Collector
 from registry.server.data import open_data
+from registry.server.intake import finish
 from registry.server.policy import Policy
 from registry.server.registry import Registry
-from registry.server.uploads import _finish
 from tests.suites.served import OCI_MANIFEST, ROOT, Served, manifest, sha256
 
 Start = Callable[..., Served]
@@ -275,7 +275,7 @@ def test_a_collector_never_comes_between_a_blob_and_its_link(data: Path) -> None
     upload = blobs.resume("a", blobs.start("a"))
     assert upload is not None
     upload.append([content])
-    _finish(Registry(metadata, blobs), "a", upload, digest)
+    finish(Registry(metadata, blobs), "a", upload, digest)
     upload.release()
     assert seen == [1000] and blobs.stat(digest) == 1000 and metadata.blob_size("a", digest) == 1000
     assert collector.collect().blobs == 1 and blobs.stat(digest) is None

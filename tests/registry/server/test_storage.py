@@ -56,3 +56,16 @@ def test_two_processes_that_take_turns_hash_what_they_did_not_write(tmp_path: Pa
     assert taken is not None
     assert taken.commit(Digest.of(DATA)).digest == Digest.of(DATA)
     assert stores[1].read(Digest.of(DATA), 1 << 20) == DATA
+
+
+def test_bytes_that_repeat_a_damaged_blob_do_not(tmp_path: Path) -> None:
+    blobs = DiskRegistryBlobs(tmp_path)
+    digest = blobs.add(DATA)
+    blobs.path(digest).chmod(0o600)
+    blobs.path(digest).write_bytes(DATA[:-1] + b"x")
+    for content in (DATA, DATA[:-1] + b"x"):
+        taken = blobs.resume("a", blobs.start("a"))
+        assert taken is not None
+        taken.append([content])
+        assert not taken.repeats(digest)
+        taken.cancel()

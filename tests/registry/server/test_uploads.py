@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -239,3 +240,38 @@ def test_what_was_reported_done_survives_kill_9_at_any_moment(own: Served) -> No
             for layer in json.loads(raw)["layers"]:
                 assert sha256(own.ask("GET", f"/v2/a/b/blobs/{layer['digest']}").body) == layer["digest"]
     assert len(everything) > 8
+
+
+def stored(served: Served, digest: str) -> Path:
+    algorithm, _, digits = digest.partition(":")
+    return served.data / "blobs" / algorithm / digits[:2] / digits
+
+
+@pytest.mark.parametrize("size", [1000, 3 << 20])
+def test_a_blob_that_another_repository_has_is_not_written_again(served: Served, name: str, size: int) -> None:
+    data = os.urandom(size)
+    path = stored(served, served.blob(f"{name}/one", data))
+    before, uploads = path.stat(), sorted((served.data / "uploads").iterdir())
+    served.blob(f"{name}/two", data)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert served.ask("GET", f"/v2/{name}/two/blobs/{sha256(data)}").body == data
+    assert sorted((served.data / "uploads").iterdir()) == uploads
+
+
+@pytest.mark.parametrize("size", [1000, 3 << 20])
+def test_pushing_a_damaged_blob_again_repairs_it(served: Served, name: str, size: int) -> None:
+    data = os.urandom(size)
+    path = stored(served, served.blob(f"{name}/one", data))
+    path.chmod(0o600)
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    served.blob(f"{name}/two", data)
+    assert path.read_bytes() == data
+
+
+def test_bytes_that_no_repository_has_any_more_are_written_again(served: Served, name: str) -> None:
+    data = os.urandom(1000)
+    path = stored(served, served.blob(name, data))
+    before = path.stat().st_ino
+    assert served.ask("DELETE", f"/v2/{name}/blobs/{sha256(data)}").status == 202
+    served.blob(name, data)  # what is there may be what a crash left: nobody vouches for it
+    assert path.stat().st_ino != before and path.read_bytes() == data
