@@ -13,6 +13,7 @@ from registry.server.cache import AnswerCache, Ready
 from registry.server.errors import ApiError, translate
 from registry.server.registry import Registry
 from registry.server.request import Exchange, Request, Scope
+from registry.server.sending import LARGE_BYTES, Senders
 
 log = logging.getLogger("lamella.registry")
 Handler = Callable[[Registry, Request], Awaitable[Answer]]
@@ -42,6 +43,7 @@ class App:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._cache = AnswerCache(registry.metadata.version)
+        self._senders = Senders()
         self._running: set[asyncio.Task[object]] = set()
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
@@ -67,6 +69,7 @@ class App:
 
     async def abort(self) -> None:
         """Cancel what is still being answered, and wait until its uploads are let go."""
+        self._senders.end()
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -85,7 +88,22 @@ class App:
             answer = _failed(error, scope)
             if request is not None:
                 await _drain(request)
-        _send(exchange, scope.method, answer)
+        await self._send(scope, exchange, answer)
+
+    async def _send(self, scope: Scope, exchange: Exchange, answer: Answer) -> None:
+        headers, body = answer.headers, answer.body
+        if answer.status not in (204, 304):
+            headers = [*headers, ("content-length", str(len(body)))]
+        if scope.method == "HEAD" or not body:
+            exchange.response_empty(answer.status, headers)
+        elif isinstance(body, bytes):
+            exchange.response_bytes(answer.status, headers, body)
+        elif len(body) >= LARGE_BYTES and await self._senders.send(scope, answer.status, headers, body):
+            exchange.response_empty(200, [])  # into a connection that is shut
+        elif len(body) == body.size:
+            exchange.response_file(answer.status, headers, str(body.path))
+        else:
+            exchange.response_file_range(answer.status, headers, str(body.path), body.start, body.end)
 
     def _keep(self, path: str, answer: Answer) -> None:
         assert isinstance(answer.body, bytes)
@@ -138,17 +156,3 @@ async def _drain(request: Request) -> None:
         await request.drain()
     except (Exception, asyncio.CancelledError):
         log.debug("the client of a refused request is gone")
-
-
-def _send(exchange: Exchange, method: str, answer: Answer) -> None:
-    headers, body = answer.headers, answer.body
-    if answer.status not in (204, 304):
-        headers = [*headers, ("content-length", str(len(body)))]
-    if method == "HEAD" or not body:
-        exchange.response_empty(answer.status, headers)
-    elif isinstance(body, bytes):
-        exchange.response_bytes(answer.status, headers, body)
-    elif len(body) == body.size:
-        exchange.response_file(answer.status, headers, str(body.path))
-    else:
-        exchange.response_file_range(answer.status, headers, str(body.path), body.start, body.end)

@@ -29,6 +29,8 @@ class Scope(Protocol):
     """The part of RSGI's scope that we use; `path` is decoded, `query_string` is not."""
 
     proto: str
+    client: str
+    server: str
     method: str
     path: str
     query_string: str
