@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 from bench.measure import Command
-from bench.peers import Tool, first_line, installed
+from bench.peers import Daemon, first_line, installed
 
 BASES = ("base", "debian")  # what other contexts start FROM: exported as layouts, for want of a registry
 
@@ -23,7 +21,7 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=go_path())
 
 
-class BuildKitd(Tool):
+class BuildKitd(Daemon):
     name = "buildkitd"
 
     def available(self) -> bool:
@@ -35,22 +33,12 @@ class BuildKitd(Tool):
     def start(self) -> None:
         super().start()
         self.address = f"unix://{self.work / 'socket'}"
-        with (self.work / "log").open("wb") as log:
-            self.daemon = subprocess.Popen(
-                [str(program("buildkitd")), "--root", str(self.work / "root"), "--addr", self.address,
-                 "--containerd-worker=false", "--oci-worker=true", "--oci-worker-binary", "runc", "--oci-worker-net", "host",
-                 "--oci-worker-snapshotter", "overlayfs"],
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        for _ in range(300):
-            if subprocess.run(self.words("debug", "workers").words, capture_output=True).returncode == 0:
-                return
-            time.sleep(0.1)
-        raise RuntimeError(f"buildkitd does not start: {(self.work / 'log').read_text()[-500:]}")
-
-    def stop(self) -> None:
-        self.daemon.terminate()
-        self.daemon.wait(30)
+        self.launch(
+            [str(program("buildkitd")), "--root", str(self.work / "root"), "--addr", self.address,
+             "--containerd-worker=false", "--oci-worker=true", "--oci-worker-binary", "runc", "--oci-worker-net", "host",
+             "--oci-worker-snapshotter", "overlayfs"],
+            "debug", "workers",
+        )  # fmt: skip
 
     def words(self, *arguments: str) -> Command:
         return Command([str(program("buildctl")), "--addr", self.address, *arguments], self.env, [self.daemon.pid])

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.measure import Command
@@ -173,7 +174,28 @@ class Podman(TwoStores):
         return Command([moved.get(word, word) for word in command.words], command.env)
 
 
-class Docker(Tool):
+class Daemon(Tool):
+    """A program for which a process of its own works from `start` to `stop`."""
+
+    daemon: subprocess.Popen[bytes]
+
+    def launch(self, words: Sequence[str], *probe: str) -> None:
+        """Begin that process, and wait until the program's command `probe` reaches it."""
+        with (self.work / "log").open("wb") as log:
+            self.daemon = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        for _ in range(300):
+            command = self.words(*probe)
+            if subprocess.run(command.words, env={**os.environ, **command.env}, capture_output=True).returncode == 0:
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"the daemon of {self.name} does not start: {(self.work / 'log').read_text()[-500:]}")
+
+    def stop(self) -> None:
+        self.daemon.terminate()
+        self.daemon.wait(30)
+
+
+class Docker(Daemon):
     """Debian's docker.io, its daemon started by hand on a private data directory; the classic builder."""
 
     name = "docker"
@@ -191,31 +213,14 @@ class Docker(Tool):
         super().start()
         socket = self.work / "socket"
         self.env = {"DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": self.buildkit}
-        with (self.work / "log").open("wb") as log:
-            self.daemon = subprocess.Popen(
-                ["dockerd", "--data-root", str(self.work / "data"), "--exec-root", str(self.work / "exec"), "-H", f"unix://{socket}",
-                 "--pidfile", str(self.work / "pid"), "--bridge=none", "--iptables=false", "--storage-driver", "overlay2"],
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        for _ in range(300):
-            if (
-                socket.exists()
-                and subprocess.run(
-                    self.words("version").words, env={**os.environ, **self.env}, capture_output=True
-                ).returncode
-                == 0
-            ):
-                return
-            time.sleep(0.1)
-        raise RuntimeError(f"dockerd does not start: {(self.work / 'log').read_text()[-500:]}")
-
-    def stop(self) -> None:
-        self.daemon.terminate()
-        self.daemon.wait(30)
+        self.launch(
+            ["dockerd", "--data-root", str(self.work / "data"), "--exec-root", str(self.work / "exec"), "-H", f"unix://{socket}",
+             "--pidfile", str(self.work / "pid"), "--bridge=none", "--iptables=false", "--storage-driver", "overlay2"],
+            "version",
+        )  # fmt: skip
 
     def words(self, *arguments: str) -> Command:
-        daemon = getattr(self, "daemon", None)
-        return Command(["/usr/bin/docker", *arguments], self.env, [daemon.pid] if daemon else [])
+        return Command(["/usr/bin/docker", *arguments], self.env, [self.daemon.pid])
 
     def build(self, context: Path, tag: str, *, cached: bool = False) -> Command:
         return self.words(
