@@ -21,7 +21,7 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: setup
-	BASE=debian scripts/setup
+	BASE=debian BENCH=1 scripts/setup
 	scripts/buildkitd || echo 'no current buildkitd: left out'
 	$(BIN)/python -m bench
 

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from bench.peers import ROOT, first_line, installed
+from bench.zb import CONFIG, Client, content, manifest, sha256
 
 
 def free_port() -> int:
@@ -25,6 +26,7 @@ class Registry:
     """A server process; `address` is HOST:PORT once it has started."""
 
     name = ""
+    takes_pushes = True
 
     def __init__(self, work: Path) -> None:
         self.work = work / f"registry-{self.name}"
@@ -56,6 +58,10 @@ class Registry:
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"{self.name} does not answer: {(self.work / 'log').read_text()[-500:]}")
+
+    def hold(self, name: str, size: int) -> None:
+        """Have the image of zb whose layer has `size` bytes in the repository `name`."""
+        Client(self.address).push(name, size)
 
     def stop(self) -> None:
         if self.process:
@@ -110,6 +116,43 @@ class Distribution(DockerRegistry):
 
     def words(self) -> list[str]:
         return [str(self.program), *super().words()[1:]]
+
+
+class Nginx(Registry):
+    """No registry: the same bytes as files, which is as fast as anybody answers."""
+
+    name = "nginx"
+    takes_pushes = False
+
+    def available(self) -> bool:
+        return installed("nginx")
+
+    def version(self) -> str:
+        return first_line("/usr/sbin/nginx", "-v").partition("/")[2]
+
+    def words(self) -> list[str]:
+        config = self.work / "nginx.conf"
+        places = "".join(
+            f"{kind}_temp_path {self.work}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        config.write_text(
+            f"worker_processes auto; daemon off; user root; pid {self.work}/pid; events {{ worker_connections 1024; }}\n"
+            f"http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; {places}\n"
+            f"server {{ listen {self.address}; root {self.work}/data; location = /v2/ {{ return 200; }} }} }}\n"
+        )
+        return ["/usr/sbin/nginx", "-c", str(config), "-e", str(self.work / "errors")]
+
+    def hold(self, name: str, size: int) -> None:
+        raw, digest = manifest(size)
+        self.keep(f"{name}/manifests/latest", raw)
+        self.keep(f"{name}/blobs/{digest}", content(size))
+        self.keep(f"{name}/blobs/{sha256(CONFIG)}", CONFIG)
+
+    def keep(self, path: str, data: bytes | bytearray) -> None:
+        """A file that is served below /v2/."""
+        place = self.work / "data/v2" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
 
 
 REGISTRIES: list[type[Registry]] = [LamellaRegistry, DockerRegistry]

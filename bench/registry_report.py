@@ -34,15 +34,14 @@ def _rate(one: Row) -> str:
 
 
 def _side_by_side(rows: list[Row], show: Callable[[Any], str], figure: Callable[[Any], float]) -> list[str]:
-    names = list(rows[0]["by"])
+    names = list(dict.fromkeys(name for row in rows for name in row["by"]))
     peers = [name for name in names if name != "lamella"]
     lines = [
         f"| workload | {' | '.join(names)} | ratio to {' | to '.join(peers)} |", "|---" * (1 + len(names) + len(peers)) + "|",
     ]  # fmt: skip
     for row in rows:
-        mine = figure(row["by"]["lamella"])
-        ratios = [f"**{mine / figure(row['by'][name]):.2f} ×**" for name in peers]
-        lines.append(
-            f"| {row['title']} | {' | '.join(show(row['by'][name]) for name in names)} | {' | '.join(ratios)} |"
-        )
+        by, mine = row["by"], figure(row["by"]["lamella"])
+        shown = [show(by[name]) if name in by else "" for name in names]
+        ratios = [f"**{mine / figure(by[name]):.2f} ×**" if name in by else "" for name in peers]
+        lines.append(f"| {row['title']} | {' | '.join(shown)} | {' | '.join(ratios)} |")
     return lines

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import multiprocessing
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ class Client:
         self._connection = http.client.HTTPConnection(address, timeout=300)
 
     def ask(
-        self, method: str, path: str, body: bytes | memoryview | None = None, *statuses: int, kind: str = ""
+        self, method: str, path: str, body: bytes | bytearray | memoryview | None = None, *statuses: int, kind: str = ""
     ) -> str:
         """The Location of an answer that must have one of `statuses`; its body is read to the end."""
         headers = {"Content-Type": kind} if kind else {}
@@ -54,7 +55,7 @@ class Client:
             raise RuntimeError(f"{method} {path}: {response.status}")
         return response.getheader("Location") or ""
 
-    def push_blob(self, name: str, data: bytes, digest: str, pieces: int) -> None:
+    def push_blob(self, name: str, data: bytes | bytearray, digest: str, pieces: int) -> None:
         """By one PUT, or by so many PATCHes of unsaid range and an empty PUT."""
         place = _path(self.ask("POST", f"/v2/{name}/blobs/uploads/", None, 202))
         view, step = memoryview(data), -(-len(data) // pieces) if pieces else 0
@@ -117,6 +118,7 @@ class Workload:
     title: str
     step: Step
     count: int
+    reads: bool = False  # nothing but images, so that a server of files can answer as well
 
 
 def _push(size: int, pieces: int = 0) -> Step:
@@ -153,8 +155,8 @@ def workloads() -> list[Workload]:
         Workload("Get Catalog", _catalog, 2000),
         *(Workload(f"Push Monolith {n}MB", _push(n * MIB), counts[n]) for n in SIZES),
         *(Workload(f"Push Chunk Streamed {n}MB", _push(n * MIB, 10), counts[n]) for n in SIZES),
-        *(Workload(f"Pull {n}MB", _pull(n * MIB), 2 * counts[n]) for n in SIZES),
-        Workload("Pull Mixed 20% 1MB, 70% 10MB, 10% 100MB", _mixed(*((usual[n], _pull(n * MIB)) for n in SIZES)), 80),
+        *(Workload(f"Pull {n}MB", _pull(n * MIB), 2 * counts[n], reads=True) for n in SIZES),
+        Workload("Pull Mixed 20% 1MB, 70% 10MB, 10% 100MB", _mixed(*((usual[n], _pull(n * MIB)) for n in SIZES)), 80, reads=True),
         Workload("Push Monolith Mixed 20% 1MB, 70% 10MB, 10% 100MB", _mixed(*((usual[n], _push(n * MIB)) for n in SIZES)), 40),
         Workload("Push Chunk Mixed 33% 1MB, 33% 10MB, 33% 100MB", _mixed(*((thirds[n], _push(n * MIB, 10)) for n in SIZES)), 30),
         *(
@@ -162,12 +164,6 @@ def workloads() -> list[Workload]:
             for n in SIZES
         ),
     ]  # fmt: skip
-
-
-def prepare(address: str) -> None:
-    """What pulls ask for."""
-    for size in SIZES:
-        Client(address).push(f"zb/pull-{size * MIB}", size * MIB)
 
 
 def run(address: str, workload: Workload, clients: int, part: float) -> dict[str, Any]:
@@ -187,7 +183,7 @@ def run(address: str, workload: Workload, clients: int, part: float) -> dict[str
     seconds = time.perf_counter() - begun
     for child in children:
         child.join()
-    return {"rate": round(len(taken) / seconds, 1), "p50": _percentile(taken, 50), "p99": _percentile(taken, 99)}
+    return {"rate": round(len(taken) / seconds, 1), "p50": percentile(taken, 50), "p99": percentile(taken, 99)}
 
 
 def _client(address: str, step: Step, count: int, number: int, barrier: Any, results: Any) -> None:
@@ -210,21 +206,35 @@ def _received(result: Sequence[float] | str) -> Sequence[float]:
     return result
 
 
-def _percentile(seconds: Sequence[float], percent: int) -> float:
+def percentile(seconds: Sequence[float], percent: int) -> float:
+    """In milliseconds."""
     return round(sorted(seconds)[min(len(seconds) - 1, len(seconds) * percent // 100)] * 1000, 2)
 
 
+class Place(Protocol):
+    """What is measured; one that takes no pushes is asked for images alone."""
+
+    name: str
+    address: str
+    takes_pushes: bool
+
+    def hold(self, name: str, size: int) -> None: ...
+
+
 def measure(
-    addresses: dict[str, str], say: Callable[[str], None], *, clients: int = 10, part: float = 1.0
-) -> list[dict[str, Any]]:
-    """Each workload on each registry in turn."""
-    for address in addresses.values():
-        prepare(address)
+    places: Sequence[Place], workloads: Sequence[Workload], say: Callable[[str], None], *, clients: int = 10, part: float = 1.0
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each workload at each place in turn."""
+    for place in places if workloads else ():
+        for size in SIZES:
+            place.hold(f"zb/pull-{size * MIB}", size * MIB)
     rows = []
-    for workload in workloads():
+    for workload in workloads:
         row: dict[str, Any] = {"title": workload.title, "by": {}}
-        for name, address in addresses.items():
-            row["by"][name] = run(address, workload, clients, part)
+        for place in places:
+            if place.takes_pushes or workload.reads:
+                os.sync()  # who waits for the disk is not to wait for what others left in memory
+                row["by"][place.name] = run(place.address, workload, clients, part)
         rows.append(row)
         say(f"{workload.title:50} " + "  ".join(f"{n} {r['rate']}/s p99 {r['p99']} ms" for n, r in row["by"].items()))
     return rows
