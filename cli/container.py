@@ -107,10 +107,12 @@ def cleanup(settings: Settings, id: str) -> None:
     """What conmon executes in its own namespaces when the container ID has ended."""
     from cli.containers import Workshop
     from core import syscalls
+    from runtime.starting import end_all_below_keeper
     from runtime.status import read_exit
 
     with Workshop(settings) as shop:
         found = shop.containers.load(id)
+        end_all_below_keeper(id)
         if found is None:
             return
         place = f"{os.path.realpath(settings.root)}/snapshots/{id}/"
