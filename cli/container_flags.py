@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +28,16 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
         cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
         tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
         init=flags["init"], auto_remove=flags["rm"], **fenced(flags), **supervised(flags),
+        made_by=(cwd, *command_words(sys.argv)),
     )  # fmt: skip
+
+
+def command_words(argv: Sequence[str]) -> Sequence[str]:
+    """What follows `run` or `create` in our own command line; nothing where we were called in another way."""
+    at = next(
+        (at for at, word in enumerate(argv) if at and word in ("run", "create") and argv[at - 1] != "--root"), None
+    )
+    return () if at is None else argv[at + 1 :]
 
 
 def mounted(flags: Mapping[str, Any], cwd: str) -> tuple[tuple[Mount, ...], tuple[str, ...]]:

@@ -60,6 +60,7 @@ SECTIONS: dict[str, Table] = {
     "lamella": {
         "inspect": ("cli.inspect:inspect", "Show everything about images and containers"),
         "system": ("cli.system:system", "Manage the store as a whole"),
+        "generate": ("cli.generate:generate", "Write files for other programs"),
         "events": ("cli.events:events", "Show what happens to containers, images, networks and volumes"),
         "info": ("cli.info:info", "Show what this installation is and can do"),
         "version": ("cli.version:version", "Show the version"),

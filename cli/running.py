@@ -93,6 +93,10 @@ def run_monitored(
         shop.containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILURE))
         raise
     if attachment is None:
+        if "NOTIFY_SOCKET" in shop.settings.environ:
+            from cli.notify import tell_systemd
+
+            tell_systemd(shop.settings.environ, monitored.keeper)
         if show_id:
             sys.stdout.write(f"{container.id}\n")
         return 0

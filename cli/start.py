@@ -15,32 +15,42 @@ from cli.spelling import DockerCommand
 from core.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.containers import Workshop
     from runtime.container import Container
 
 
 @click.command(cls=DockerCommand, short_help="Start created or stopped containers")
-@click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
+@click.argument("names", nargs=-1, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-a", "--attach", is_flag=True, help="Stay with it: show its output, end with its exit code.")
 @click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Those that their restart policy wants, as when the machine comes up."
+)
 @click.pass_obj
-def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive: bool) -> None:
+def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive: bool, everything: bool) -> None:
     """Start created or stopped containers.
 
     \b
     Examples:
       lamella start web db
       lamella start -a job
+      lamella start --all
     """
     from cli.containers import Workshop, each
 
+    if everything == bool(names):
+        raise click.UsageError("name containers, or say --all")
     if attach or interactive:
-        if len(names) > 1:
+        if len(names) != 1:
             raise click.UsageError("you cannot start and attach multiple containers at once")
         with Workshop(settings) as shop:
             container = shop.containers.find(names[0])
         raise Exit(_start(settings, container, attached=True, stdin=interactive))
     with Workshop(settings) as shop:
-        shop.sweep()
+        shop.sweep()  # which also goes on with restarts that the machine's end has cut short
+        names = tuple(_always(shop)) if everything else names
 
     def one(name: str) -> None:
         with Workshop(settings) as shop:
@@ -49,6 +59,13 @@ def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive:
         click.echo(name)
 
     raise Exit(each(names, one))
+
+
+def _always(shop: Workshop) -> Iterator[str]:
+    """Those that come back with the machine, also when somebody has stopped them."""
+    for found in reversed(shop.containers.all()):
+        if found.restart and found.restart.name == "always" and shop.containers.status(found).state == "exited":
+            yield found.name
 
 
 def _start(settings: Settings, container: Container, *, attached: bool, stdin: bool = False) -> int:
@@ -67,8 +84,10 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
                 raise Conflict(
                     "cannot start a paused container, try unpause instead", f"lamella unpause {container.name}"
                 )
+            from cli.notify import tell_systemd
             from runtime.attach import attach
 
+            tell_systemd(settings.environ, shop.containers.status(container).keeper)
             return (attach(shop.containers, container, shop.state, stdin=stdin) or 0) if attached else 0
         try:
             shop.containers.check(container)

@@ -31,7 +31,8 @@ class Container(Value):
     """`id` is 64 hex digits, `image` the image's ID, `image_name` what the user called it, `created` RFC 3339.
 
     `volumes` are container paths that get an anonymous directory each; `stop_timeout` is in seconds, None is the
-    default, -1 for ever; `shm_size` is in bytes; `seccomp` is `default`, `unconfined` or a profile's path.
+    default, -1 for ever; `shm_size` is in bytes; `seccomp` is `default`, `unconfined` or a profile's path;
+    `made_by` are the directory and the words of the command that made it, where there was one.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Container(Value):
     isolation: Isolation | None = None
     restart: Restart | None = None
     health: Health | None = None
+    made_by: tuple[str, ...] = ()
 
     @property
     def supervised(self) -> bool:

@@ -58,6 +58,7 @@ class Request(Value):
     isolation: Isolation | None = None
     restart: Restart | None = None
     health: HealthCheck | None = None
+    made_by: tuple[str, ...] = ()
 
 
 def merge(request: Request, id: str, name: str, image: str, config: ContainerConfig) -> Container:
@@ -82,7 +83,7 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
         cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
         auto_remove=request.auto_remove, limits=request.limits, isolation=request.isolation, restart=request.restart,
-        health=_health(request, config),
+        health=_health(request, config), made_by=request.made_by,
     )  # fmt: skip
 
 

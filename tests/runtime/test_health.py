@@ -224,8 +224,9 @@ class TestChecks:
         until(lambda: self.health(lamella) != before)
 
     def test_a_new_run_begins_anew(self, lamella: Lamella, begin: Begin) -> None:
-        directory = begin("--health-cmd", "true", "--health-interval", "300ms")
+        directory = begin("--health-cmd", "test ! -e /slow || sleep 60", "--health-interval", "300ms")
         until(lambda: self.health(lamella)["Status"] == "healthy")
+        lamella("exec", "web", "touch", "/slow")
         lamella("stop", "-t", "0", "web")
         assert not (directory / "supervised").exists()
         lamella("start", "web")
