@@ -60,6 +60,21 @@ def complete_objects(ctx: click.Context, parameter: click.Parameter, incomplete:
     return complete_containers(ctx, parameter, incomplete) + complete_images(ctx, parameter, incomplete)
 
 
+def complete_networks(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of networks that begin like `incomplete`."""
+
+    def names(store: Store, _: str) -> Iterable[str]:
+        from network.tables import Networks
+
+        networks = Networks(store.root)
+        try:
+            return [network.name for network in networks.all()]
+        finally:
+            networks.close()
+
+    return _complete(ctx, incomplete, names)
+
+
 def _image_names(store: Store, incomplete: str) -> Iterable[str]:
     for hidden in ("docker.io/library/", "docker.io/", ""):  # what a familiar name leaves out
         for name in store.tags.beginning(hidden + incomplete, MAX_NAMES):

@@ -16,13 +16,14 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
     from runtime.request import Request
 
     mounts, anonymous = mounted(flags, cwd)
+    network, net = networking(flags)
     entrypoint = flags["entrypoint"]
     return Request(
         image_name=flags["image"], args=tuple(flags["command"]),
         entrypoint=None if entrypoint is None else tuple(filter(None, (entrypoint,))),
         env=environment(flags["env_file"], flags["env"], environ), cwd=flags["workdir"], user=flags["user"],
         name=flags["name"], hostname=flags["hostname"], labels=labels(flags["label_file"], flags["label"]),
-        network=network(flags["network"]), stop_signal=flags["stop_signal"], stop_timeout=flags["stop_timeout"],
+        network=network, net=net, stop_signal=flags["stop_signal"], stop_timeout=flags["stop_timeout"],
         mounts=mounts, volumes=anonymous,
         ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
         cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
@@ -97,19 +98,25 @@ def shm_size(text: str | None) -> int:
     return parse_size(text)
 
 
-def warn_about_ports(flags: Mapping[str, Any]) -> None:
-    """Published ports mean nothing without a network of the container's own, as Docker says too."""
-    if flags["publish"] or flags["publish_all"]:
-        sys.stderr.write(f"WARNING: Published ports are discarded when using {flags['network']} network mode\n")
+def networking(flags: Mapping[str, Any]) -> tuple[str, Any]:
+    """The network's mode, and what else is asked of it; None where that is nothing."""
+    networks = flags["network"] or (DEFAULT_NETWORK,)
+    if networks in (("host",), ("none",)) and not any(flags[name] for name in _NETWORK_FLAGS):
+        return networks[0], None
+    from cli.network_flags import parse
+
+    return parse(networks, flags)
 
 
-def network(text: str) -> str:
-    """`host` or `none`. Raises Unsupported for what needs a later lamella."""
-    from core.errors import Unsupported
+def wants_networks(flags: Mapping[str, Any]) -> bool:
+    """Whether the container is to come onto networks of its own."""
+    return (flags["network"] or (DEFAULT_NETWORK,)) not in (("host",), ("none",))
 
-    if text in ("host", "none"):
-        return text
-    raise Unsupported(f"network {text!r} is not there yet", "use --network host or --network none")
+
+DEFAULT_NETWORK = "host"
+_NETWORK_FLAGS = (
+    "publish", "publish_all", "network_alias", "ip", "ip6", "mac_address", "link", "dns", "dns_search", "dns_option", "expose",
+)  # fmt: skip
 
 
 def environment(files: tuple[str, ...], flags: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:

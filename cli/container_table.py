@@ -32,10 +32,19 @@ MOUNTS: tuple[Flag, ...] = (
     (("--shm-size",), {"metavar": "SIZE", "help": "Size of /dev/shm.  [default: 64m]"}),
 )  # fmt: skip
 NETWORK: tuple[Flag, ...] = (
-    (("--network", "--net"), {"metavar": "host|none", "default": "host", "help": "Network: the host's, or none."}),
-    (("-p", "--publish"), {"multiple": True, "metavar": "[IP:]HOST:PORT", "help": "Publish a port (needs a bridge network)."}),
-    (("-P", "--publish-all"), {"is_flag": True, "help": "Publish all exposed ports (needs a bridge network)."}),
-    (("--add-host",), {"multiple": True, "metavar": "NAME:ADDRESS", "help": "Add a line to /etc/hosts."}),
+    (("--network", "--net"), {"multiple": True, "metavar": "NETWORK", "help": "Network: a name, host, none, container:NAME.  [default: host]"}),
+    (("-p", "--publish"), {"multiple": True, "metavar": "[IP:][HOST:]PORT", "help": "Publish a port on the host."}),
+    (("-P", "--publish-all"), {"is_flag": True, "help": "Publish all exposed ports on free ports of the host."}),
+    (("--expose",), {"multiple": True, "metavar": "PORT", "help": "A port for -P, and for links."}),
+    (("--network-alias", "--net-alias"), {"multiple": True, "metavar": "NAME", "help": "Another name on the network."}),
+    (("--ip",), {"metavar": "ADDRESS", "help": "IPv4 address on the network."}),
+    (("--ip6",), {"metavar": "ADDRESS", "help": "IPv6 address on the network."}),
+    (("--mac-address",), {"metavar": "MAC", "help": "Hardware address on the network."}),
+    (("--link",), {"multiple": True, "metavar": "CONTAINER[:ALIAS]", "help": "Link to a container (legacy: use a network)."}),
+    (("--dns",), {"multiple": True, "metavar": "ADDRESS", "help": "Name server, in place of the host's."}),
+    (("--dns-search",), {"multiple": True, "metavar": "DOMAIN", "help": "Where names without dots are looked for."}),
+    (("--dns-option", "--dns-opt"), {"multiple": True, "metavar": "OPTION", "help": "Option of resolv.conf."}),
+    (("--add-host",), {"multiple": True, "metavar": "NAME:ADDRESS", "help": "Add a line to /etc/hosts; host-gateway is the host."}),
 )  # fmt: skip
 ISOLATION: tuple[Flag, ...] = (
     (("--privileged",), {"is_flag": True, "help": "Give all capabilities and devices: no wall to the host."}),

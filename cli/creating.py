@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cli.container_flags import make_request, warn_about_ports
+from cli.container_flags import make_request
 from cli.settings import Settings
 from core.errors import Conflict, InvalidInput, NotFound
 
@@ -25,7 +25,6 @@ def create(settings: Settings, flags: dict[str, Any]) -> None:
 
     check_flags(flags)
     request = make_request(flags, settings.environ, os.getcwd())
-    warn_about_ports(flags)
     with Workshop(settings) as shop:
         shop.sweep()
         container, lock = create_container(shop, request, flags)

@@ -16,14 +16,13 @@ from core.errors import Unsupported
 
 # Words after a flag's names: the values that ask for nothing. A trailing `?` marks a switch.
 _RUN_IGNORED = (
-    "--disable-content-trust?", "--log-driver", "--log-opt", "--expose", "--network-alias --net-alias", "--detach-keys", "--volume-driver",
+    "--disable-content-trust?", "--log-driver", "--log-opt", "--detach-keys", "--volume-driver",
 )  # fmt: skip
 _RUN_DISCARDED = (
     "--kernel-memory", "--cpu-rt-period", "--cpu-rt-runtime",
 )  # fmt: skip
 _RUN_REFUSED = (
-    "--volumes-from", "--dns", "--dns-option --dns-opt", "--dns-search", "--group-add", "--link", "--link-local-ip", "--ip",
-    "--ip6", "--mac-address", "--domainname", "--use-api-socket?", "--platform",
+    "--volumes-from", "--group-add", "--link-local-ip", "--domainname", "--use-api-socket?", "--platform",
 )  # fmt: skip
 _BUILD_IGNORED = (
     "--cache-from", "--builder", "--disable-content-trust?", "--layers?", "--debug?", "-D?",
@@ -48,9 +47,7 @@ _FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 }
 _HINTS = {
     "--output": "the image is kept here; `lamella push` sends it to a registry",
-    "--dns": "the container uses the host's resolv.conf",
     "--platform": "images run on this machine's platform only",
-    "--ip": "containers share the host's network, or have none",
 }
 
 

@@ -57,6 +57,9 @@ SECTIONS: dict[str, Table] = {
         "export": ("cli.export:export", "Write a container's files as a tar archive"),
         "container": ("cli.container:container", "Manage containers"),
     },
+    "networks": {
+        "network": ("cli.network:network", "Manage networks"),
+    },
     "lamella": {
         "inspect": ("cli.inspect:inspect", "Show everything about images and containers"),
         "system": ("cli.system:system", "Manage the store as a whole"),
@@ -73,7 +76,7 @@ NOT_THERE = {
     "cp": "lamella exec NAME cat FILE >FILE",
    
     "update": "", "search": "",
-    "network": "", "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
+    "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
 }  # fmt: skip
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

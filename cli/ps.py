@@ -12,6 +12,7 @@ from cli.settings import Settings
 
 if TYPE_CHECKING:
     from cli.containers import Workshop
+    from runtime.attached import Attached
     from runtime.container import Container
     from runtime.status import Status
 
@@ -50,6 +51,7 @@ def ps(
     from cli.containers import Workshop
     from cli.output import print_rows
     from cli.ps_filters import Filters
+    from runtime.attached import Attached
 
     count = 1 if latest else last
     with Workshop(settings) as shop:
@@ -65,7 +67,9 @@ def ps(
             return
         columns = (*SHOWN, "Size") if size else SHOWN
         with_size = size or "Size" in (template or "")
-        print_rows([row(shop, c, s, not no_trunc, with_size) for c, s in found], HEADINGS, columns, template)
+        attached = Attached(shop.store.root)
+        rows = [row(shop, c, s, not no_trunc, with_size) | networks(attached, c) for c, s in found]
+        print_rows(rows, HEADINGS, columns, template)
 
 
 def row(shop: Workshop, container: Container, status: Status, cut: bool, size: bool) -> dict[str, Any]:
@@ -104,6 +108,13 @@ def health_of(shop: Workshop, container: Container, status: Status) -> str:
     from runtime.health import read_record
 
     return read_record(shop.containers.directory(container), status).status
+
+
+def networks(attached: Attached, container: Container) -> dict[str, str]:
+    """The fields that tell of its networks and ports."""
+    if container.net is None:
+        return {}
+    return {"Networks": ",".join(attached.names(container)), "Ports": attached.shown_ports(container)}
 
 
 def status_text(status: Status, health: str = "none") -> str:

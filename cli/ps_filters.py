@@ -73,12 +73,13 @@ def _test(key: str, value: str, shop: Workshop) -> Test:
         return _by_health(value, shop)
     if key == "is-task":
         return lambda container, status: value in ("false", "0")
+    if key == "network":
+        return _by_network(value, shop)
+    if key in ("publish", "expose"):
+        return _by_port(key, value, shop)
     simple: dict[str, Test] = {
         "id": lambda container, status: container.id.startswith(value),
-        "network": lambda container, status: container.network == value,
         "volume": lambda container, status: value in _places(container),
-        "expose": lambda container, status: any(p.partition("/")[0] == value.partition("/")[0] for p in container.exposed_ports),
-        "publish": lambda container, status: False,
     }  # fmt: skip
     return simple[key]
 
@@ -97,6 +98,30 @@ def _by_health(value: str, shop: Workshop) -> Test:
     if value not in HEALTH:
         raise InvalidInput(f"invalid filter 'health={value}'", f"write one of {', '.join(HEALTH)}")
     return lambda container, status: health_of(shop, container, status) == value
+
+
+def _by_network(value: str, shop: Workshop) -> Test:
+    from runtime.attached import Attached
+
+    attached = Attached(shop.store.root)
+    network = attached.network(value)
+    names = {value, network.name if network else value}
+    return lambda container, status: bool(names & set(attached.names(container)))
+
+
+def _by_port(key: str, value: str, shop: Workshop) -> Test:
+    """`80`, `80/udp`, `8000-8010`: a port of the container's."""
+    from network.ports import exposed
+    from runtime.attached import Attached, all_exposed
+
+    attached, wanted = Attached(shop.store.root), set(exposed(value))
+    if key == "expose":
+        return lambda container, status: bool(wanted & set(all_exposed(container)))
+    return lambda container, status: any(
+        (number, port.protocol) in wanted
+        for port in attached.ports(container)
+        for number in (port.container_port, port.host_port)
+    )
 
 
 def _by_time(key: str, value: str, shop: Workshop) -> Test:

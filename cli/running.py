@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cli.container_flags import make_request, warn_about_ports
+from cli.container_flags import make_request, wants_networks
 from cli.exit import ENGINE_FAILURE, leave
 from cli.settings import Settings
 
@@ -27,7 +27,6 @@ def run(settings: Settings, flags: dict[str, Any]) -> int:
     from cli.creating import create_container
 
     request = make_request(flags, settings.environ, os.getcwd())
-    warn_about_ports(flags)
     with Workshop(settings) as shop:
         container, lock = create_container(shop, request, flags, running=True)
         return run_monitored(shop, container, lock, attached=not flags["detach"])
@@ -44,13 +43,12 @@ def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
 
         open_store(settings).close()
     id, lock = place(settings.root)
-    keeper = Foreground(settings.root, state_directory(settings.root), tty=flags["tty"])
+    keeper = Foreground(settings.root, state_directory(settings.root), tty=flags["tty"], networks=wants_networks(flags))
     try:
         from cli.containers import Workshop
         from cli.creating import create_container
 
         request = make_request(flags, settings.environ, os.getcwd())
-        warn_about_ports(flags)
         shop = Workshop(settings)
         container, _ = create_container(shop, request, flags, running=True, where=(id, lock))
     except BaseException:

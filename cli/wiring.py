@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cli.settings import Settings
     from core.progress import Progress
+    from network.hub import Hub
     from registry.client.client import Client
     from snapshot.layers import Layers
     from store.store import Store
@@ -34,3 +35,22 @@ def open_client(settings: Settings, progress: Progress | None = None, *, tls_ver
     from registry.client.client import Client
 
     return Client(client_settings(settings, tls_verify=tls_verify), progress)
+
+
+def open_hub(settings: Settings) -> Hub:
+    """The networks of the store below `settings.root`, which is made when missing; a context manager."""
+    from network.hub import Hub
+    from runtime.state import state_directory
+
+    if not (settings.root / "catalog.db").exists():
+        open_store(settings).close()
+    return Hub(settings.root, state_directory(settings.root), sync=settings.sync)
+
+
+def swept_networks(settings: Settings) -> None:
+    """Finish what killed processes left of containers and their networks."""
+    from runtime.joining import clear_unused
+    from runtime.state import state_directory
+
+    open_hub(settings).close()
+    clear_unused(settings.root, state_directory(settings.root))

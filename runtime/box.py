@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.paths import clean
 from runtime.bundle import make_cwd, points
@@ -18,15 +18,22 @@ from runtime.spec import Bundle, Process
 from runtime.stubs import Stubs
 from runtime.user import User, lookup
 
+if TYPE_CHECKING:
+    from runtime.joining import Joined
+
 
 class Box:
     """The same path in every keeper's namespace: whoever enters one finds its container there."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, proc: str = "/proc") -> None:
+        """`proc` is where the host's own /proc is to be seen."""
+        self._proc = proc
         self.path = state / "box"
         self.runtime_state = self.path / "state"
         self.log = self.path / "log"
         self.pid_file = self.path / "pid"
+        self.sandbox = self.path / "netns"
+        self.joined: Joined | None = None
 
     def mount(self) -> None:
         """Mount the tmpfs, in a mount namespace that is private."""
@@ -35,11 +42,17 @@ class Box:
         self.path.mkdir(0o700, exist_ok=True)
         syscalls.mount("tmpfs", self.path, "tmpfs", syscalls.MS_NOSUID, "mode=0700")
 
-    def load_all(self) -> None:
+    def load_all(self, *, networks: bool = False) -> None:
         """Load the code that `fill` will need, while there is nothing better to do."""
+        if networks:
+            import runtime.joining
         import runtime.executable
         import runtime.seccomp
         import runtime.volumes  # noqa: F401
+
+    def held(self) -> tuple[int, ...]:
+        """Descriptors that the keeper has to inherit, and to keep open."""
+        return self.joined.held if self.joined else ()
 
     def root(self) -> str:
         """The container's root as a path, for who has entered the keeper's namespaces."""
@@ -54,6 +67,10 @@ class Box:
         from runtime.volumes import anonymous
 
         root = os.path.realpath(rootfs)
+        if container.net is not None:
+            from runtime.joining import join
+
+            self.joined = join(container, self.sandbox, directory, self._proc)
         make_devices(f"{self.path}/dev", privileged=container.privileged)
         user = lookup(root, container.user)
         make_cwd(root, container.cwd)
@@ -73,10 +90,11 @@ class Box:
         return spec
 
     def _generated(self, container: Container) -> list[Mount]:
+        joined = self.joined
         files = {
-            "hosts": hosts(container.hostname, container.network, container.add_hosts),
+            "hosts": joined.hosts if joined else hosts(container.hostname, container.network, container.add_hosts),
             "hostname": f"{container.hostname}\n".encode(),
-            "resolv.conf": resolv_conf(container.network),
+            "resolv.conf": joined.resolv_conf if joined else resolv_conf(container.network),
         }
         taken = {mount.target for mount in container.mounts}
         for name, content in files.items():
@@ -90,11 +108,13 @@ class Box:
 
             mounts = [*mounts, init_mount()]
             args = (PATH, "--", *args)
-        process = Process(args, container.env, clean(container.cwd), user, capabilities(container), container.tty)
+        env = (*(self.joined.env if self.joined else ()), *container.env)
+        process = Process(args, env, clean(container.cwd), user, capabilities(container), container.tty)
         return Bundle(
             process, root, container.hostname, mounts, container.network, container.read_only, container.privileged,
             container.shm_size, cgroup=self._cgroup(container) if engine.cgroups else "",
             devices=f"{self.path}/dev", filters=self._filters(container, engine),
+            sandbox=self.joined.sandbox if self.joined else "",
         )  # fmt: skip
 
     def _cgroup(self, container: Container) -> str:

@@ -16,6 +16,7 @@ from runtime.container import Container
 from runtime.containers import Containers
 from runtime.engine import Engine, StartFailed, classify
 from runtime.keeper import fork_keeper
+from runtime.networking import prepared
 from runtime.probe import PLACES
 from runtime.starting import wait_for_former
 from runtime.status import STARTING, note_started, note_starting
@@ -80,9 +81,17 @@ def create(
 
     Raises StartFailed where the runtime refuses, Unsupported where a program is missing.
     """
+    conmon = find_conmon()
+    with prepared(containers.root, state, container):
+        return _create(containers, container, lock, engine_of, state, on_exit, conmon)
+
+
+def _create(
+    containers: Containers, container: Container, lock: FileLock, engine_of: Callable[[Path], Engine], state: Path,
+    on_exit: Sequence[str], conmon: str,
+) -> Monitored:  # fmt: skip
     from core.namespaces import enter_private_mounts
 
-    conmon = find_conmon()
     enter_private_mounts()
     engine = engine_of(state)
     if not container.plain:
@@ -138,7 +147,7 @@ def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
     start_read, start_write = os.pipe()
 
     def become_conmon() -> int:
-        for fd in (sync_write, start_read, lock.fileno()):
+        for fd in (sync_write, start_read, lock.fileno(), *box.held()):
             os.set_inheritable(fd, True)
         log = os.open(box.path / "conmon.log", os.O_WRONLY | os.O_CREAT)
         os.dup2(open_nothing(), 0)
@@ -151,8 +160,8 @@ def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
     keeper = fork_keeper(
         become_conmon, own_session=True, own_mounts=False, announce=lambda pid: note_starting(directory, pid)
     )
-    os.close(sync_write)
-    os.close(start_read)
+    for fd in (sync_write, start_read, *box.held()):
+        os.close(fd)
     with os.fdopen(sync_read, "rb") as answers:
         os.write(start_write, b"0")
         os.close(start_write)

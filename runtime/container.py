@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.health import Health
     from runtime.isolation import Isolation
     from runtime.limits import Limits
+    from runtime.networking import Networking
     from runtime.restart import Restart
 
 # Fields that few containers have, each a Value of plain fields in a module that is loaded only for those that have it.
@@ -24,6 +25,7 @@ PARTS: dict[str, str] = {
     "isolation": "runtime.isolation:Isolation",
     "restart": "runtime.restart:Restart",
     "health": "runtime.health:Health",
+    "net": "runtime.networking:Networking",
 }
 
 
@@ -70,6 +72,7 @@ class Container(Value):
     restart: Restart | None = None
     health: Health | None = None
     made_by: tuple[str, ...] = ()
+    net: Networking | None = None
 
     @property
     def supervised(self) -> bool:

@@ -180,6 +180,7 @@ class Containers(Directories):
             from runtime.cgroups import leave
 
             leave(container, state_directory(self.store.root), self.directory(container))
+        self._leave(container)
         if container.auto_remove and not is_locked(self.directory(container) / KEPT):
             self._discard(container.id)
             self.note(container, "destroy")
@@ -213,6 +214,7 @@ class Containers(Directories):
         if lock is None:
             raise self._in_use(container)
         try:
+            self._leave(container)
             self._discard(container.id)
         finally:
             lock.release()
@@ -226,6 +228,13 @@ class Containers(Directories):
             doing = "restarting" if status.state == "restarting" else "running"
             why = f"container is {doing}: stop the container before removing or force remove"
         return Conflict(f'cannot remove container "/{container.name}": {why}', f"lamella rm -f {container.name}")
+
+    def _leave(self, container: Container) -> None:
+        """Off its networks, where it was on any."""
+        if container.net is not None:
+            from runtime.joining import leave
+
+            leave(self.root, container)
 
     def _discard(self, id: str) -> None:
         remove_place(self._root, id)
@@ -290,4 +299,5 @@ class Containers(Directories):
         if status.state == "exited" and (running or container.auto_remove):
             self.finish(container, status.exit_code, status.finished)
         elif status.state == "created" and running:
+            self._leave(container)
             self._discard(id) if container.auto_remove else self.set_running(container, False)

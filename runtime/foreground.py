@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.keeper import ENGINE_FAILED, Passing, fork_guarded, passing_signals
+from runtime.networking import prepared
 from runtime.streams import spawn, wait
 
 if TYPE_CHECKING:
@@ -30,14 +31,19 @@ class Foreground:
     `run` or `abandon`.
     """
 
-    def __init__(self, root: Path, state: Path, *, tty: bool) -> None:
+    def __init__(self, root: Path, state: Path, *, tty: bool, networks: bool = False) -> None:
+        """`networks`: it is to come onto some."""
+        self._state = state
+        proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC) if networks else -1  # the keeper has another
         orders, self._orders = os.pipe()
-        self._guard, self._told = fork_guarded(lambda: _keep(orders, root, state), (self._orders,), own_session=not tty)
+        self._guard, self._told = fork_guarded(
+            lambda: _keep(orders, root, state, proc), (self._orders,), own_session=not tty
+        )
         os.close(orders)
 
     def run(self, containers: Containers, container: Container, lock: FileLock) -> int:
         """Let the keeper start `container`; its exit code when it has ended. Signals are passed on."""
-        with passing_signals() as passing:
+        with passing_signals() as passing, prepared(containers.root, self._state, container):
             passing.to(self._guard)
             keeper = os.read(self._told, 32)
             if keeper:
@@ -58,17 +64,17 @@ class Foreground:
         wait(self._guard)
 
 
-def _keep(orders: int, root: Path, state: Path) -> int:
+def _keep(orders: int, root: Path, state: Path, proc: int) -> int:
     from runtime.box import Box
     from runtime.container import Container
     from runtime.probe import choose
     from snapshot.choose import choose as choose_snapshotter
 
-    box = Box(state)
+    box = Box(state, f"/proc/self/fd/{proc}")
     with passing_signals() as passing, contextlib.ExitStack() as stack:
         engine = choose(state)
         box.mount()
-        box.load_all()
+        box.load_all(networks=proc >= 0)
         snapshotter = choose_snapshotter(root)
         with os.fdopen(orders, "rb") as pipe:
             order = pipe.read()

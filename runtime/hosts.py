@@ -21,11 +21,18 @@ def hosts(hostname: str, network: str, add_hosts: Iterable[str]) -> bytes:
     return (text + "".join(map(_extra, add_hosts))).encode("utf-8", "surrogateescape")
 
 
-def _extra(pair: str) -> str:
+def sandbox_hosts(hostname: str, lines: Iterable[tuple[str, str]], add_hosts: Iterable[str], gateway: str) -> bytes:
+    """/etc/hosts of a container with a network of its own: `lines` are address and names, `gateway` is where the host is."""
+    text = LOCAL + IPV6 + "".join(_extra(pair, gateway or "127.0.0.1") for pair in add_hosts)
+    own = "".join(f"{address}\t{names}\n" for address, names in lines) or f"127.0.0.1\t{hostname}\n"
+    return (text + own).encode("utf-8", "surrogateescape")
+
+
+def _extra(pair: str, gateway: str = "127.0.0.1") -> str:
     name, _, address = pair.partition("=" if "=" in pair else ":")
     if not name or not address:
         raise InvalidInput(f"invalid --add-host: {pair!r}", "write it as name:address")
-    return f"{'127.0.0.1' if address == 'host-gateway' else address.strip('[]')}\t{name}\n"
+    return f"{gateway if address == 'host-gateway' else address.strip('[]')}\t{name}\n"
 
 
 def resolv_conf(network: str) -> bytes:

@@ -47,7 +47,7 @@ def inspect(containers: Containers, container: Container) -> dict[str, Any]:
         "GraphDriver": {"Name": "overlay2", "Data": None},
         "Mounts": [_mount(mount) for mount in container.mounts] + _volumes(container, directory),
         "Config": _config(container),
-        "NetworkSettings": _network(container),
+        "NetworkSettings": _network(containers, container),
     }
 
 
@@ -141,14 +141,14 @@ def _host_config(container: Container) -> dict[str, Any]:
         "ContainerIDFile": "",
         "LogConfig": {"Type": "k8s-file", "Config": {}},
         "NetworkMode": container.network,
-        "PortBindings": {},
+        "PortBindings": _port_bindings(container),
         "RestartPolicy": container.restart.to_json() if container.restart else {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": container.auto_remove,
         "CapAdd": list(container.cap_add) or None,
         "CapDrop": list(container.cap_drop) or None,
         "ExtraHosts": list(container.add_hosts) or None,
         "Privileged": container.privileged,
-        "PublishAllPorts": False,
+        "PublishAllPorts": container.net is not None and container.net.publish_all,
         "ReadonlyRootfs": container.read_only,
         "Tmpfs": tmpfs or None,
         "ShmSize": container.shm_size,
@@ -156,6 +156,7 @@ def _host_config(container: Container) -> dict[str, Any]:
         "Isolation": "",
         **_NOT_THERE,
         **walls(container),
+        **_names(container),
     }
 
 
@@ -166,7 +167,31 @@ _NOT_THERE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _network(container: Container) -> dict[str, Any]:
+def _port_bindings(container: Container) -> dict[str, Any]:
+    if not container.ports:
+        return {}
+    from runtime.attached import bindings
+
+    return bindings(container)
+
+
+def _names(container: Container) -> dict[str, Any]:
+    net = container.net
+    if net is None:
+        return {}
+    return {
+        "Links": list(net.links) or None,
+        "Dns": list(net.dns),
+        "DnsOptions": list(net.dns_options),
+        "DnsSearch": list(net.dns_search),
+    }
+
+
+def _network(containers: Containers, container: Container) -> dict[str, Any]:
+    if container.net is not None:
+        from runtime.attached import Attached
+
+        return Attached(containers.root).settings(container)
     addresses: dict[str, Any] = {
         "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "",
         "GlobalIPv6PrefixLen": 0, "MacAddress": "",

@@ -87,10 +87,13 @@ def _separate(namespaces: Sequence[dict[str, str]], syscalls: Any) -> None:
         "mount": syscalls.CLONE_NEWNS, "pid": syscalls.CLONE_NEWPID, "ipc": syscalls.CLONE_NEWIPC,
         "uts": syscalls.CLONE_NEWUTS, "network": syscalls.CLONE_NEWNET,
     }  # fmt: skip
-    wanted = [namespace["type"] for namespace in namespaces]
     syscalls.unshare(syscalls.CLONE_NEWNS)
-    for name in wanted:
-        if name != "mount":
+    for namespace in namespaces:
+        name = namespace["type"]
+        if "path" in namespace:
+            with open(namespace["path"], "rb") as there:
+                syscalls.setns(there.fileno(), flags[name])
+        elif name != "mount":
             with contextlib.suppress(OSError):
                 syscalls.unshare(flags[name])
                 if name == "network":

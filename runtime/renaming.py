@@ -25,5 +25,10 @@ def rename(containers: Containers, container: Container, name: str) -> Container
             raise kind(f"Error when allocating new name: {error.message}", error.hint) from error
 
     changed = containers.change(container, renamed)
+    if changed.net is not None:
+        from runtime.rejoining import follow_name
+        from runtime.state import state_directory
+
+        follow_name(containers.root, state_directory(containers.root), changed, old)
     containers.note(changed, "rename", oldName=f"/{old}")
     return changed

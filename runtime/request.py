@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.health import Health
     from runtime.isolation import Isolation
     from runtime.limits import Limits
+    from runtime.networking import Networking
     from runtime.restart import Restart
 
 MAX_PATH = 4096  # bytes, with the NUL at the end
@@ -59,6 +60,7 @@ class Request(Value):
     restart: Restart | None = None
     health: HealthCheck | None = None
     made_by: tuple[str, ...] = ()
+    net: Networking | None = None
 
 
 def merge(request: Request, id: str, name: str, image: str, config: ContainerConfig) -> Container:
@@ -83,7 +85,7 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
         cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
         auto_remove=request.auto_remove, limits=request.limits, isolation=request.isolation, restart=request.restart,
-        health=_health(request, config), made_by=request.made_by,
+        health=_health(request, config), made_by=request.made_by, net=request.net,
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ class Bundle(Value):
     """A container as a runtime starts it: everything in config.json.
 
     `rootfs` and `devices` (see `make_devices`) are directories on the host, `filters` what `seccomp.filters` gave. Without a `cgroup` that keeps devices away,
-    the root is mounted `nodev`.
+    the root is mounted `nodev`. `sandbox` is a network namespace that is there already.
     """
 
     process: Process
@@ -67,11 +67,14 @@ class Bundle(Value):
     filters: tuple[tuple[tuple[str, str], ...], dict[str, Any] | None] = ((), None)
     cgroup: str = ""
     devices: str = ""
+    sandbox: str = ""
 
     def to_spec(self) -> dict[str, Any]:
         """The whole config.json."""
-        namespaces = ["pid", "ipc", "uts", "mount"] + (["network"] if self.network != "host" else [])
-        linux: dict[str, Any] = {"namespaces": [{"type": name} for name in namespaces]}
+        namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount")]
+        if self.network != "host":
+            namespaces.append({"type": "network"} | ({"path": self.sandbox} if self.sandbox else {}))
+        linux: dict[str, Any] = {"namespaces": namespaces}
         if not self.privileged:
             linux |= {"maskedPaths": masked(), "readonlyPaths": list(READ_ONLY)}
         if self.network != "host":

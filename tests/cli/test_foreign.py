@@ -29,7 +29,7 @@ DISCARDED = [
     ("build --cache-to type=registry,ref=x /nosuch", "--cache-to"),
 ]
 REFUSED = [
-    ("run --dns 192.0.2.1 nosuch", "--dns", 125),
+    ("run --link-local-ip 169.254.3.4 nosuch", "--link-local-ip", 125),
     ("create --platform linux/s390x nosuch", "--platform", 125),
     ("build -o out /nosuch", "--output", 1),
 ]

@@ -1,0 +1,98 @@
+"""`lamella network create`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.spelling import DockerCommand
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+    from network.model import Subnet
+
+
+@click.command(cls=DockerCommand, short_help="Create a network")
+@click.argument("name")
+@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="Who lays the wires.  [default: bridge]")
+@click.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="A range of addresses, such as 10.9.0.0/16.")
+@click.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="The host's address in a subnet.")
+@click.option(
+    "--ip-range", "ranges", multiple=True, metavar="CIDR", help="Give containers addresses of this part alone."
+)
+@click.option("--aux-address", "reserved", multiple=True, metavar="NAME=ADDRESS", help="An address never to give away.")
+@click.option("--internal", is_flag=True, help="No way out, and none in.")
+@click.option("--attachable", is_flag=True, help="Containers may connect by hand (for networks of several hosts).")
+@click.option("--ipv6", is_flag=True, help="Also IPv6 addresses.")
+@click.option("-o", "--opt", "options", multiple=True, metavar="NAME=VALUE", help="An option of the driver.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label the network.")
+@click.option("--ipam-driver", default="default", hidden=True)
+@click.option("--ipam-opt", multiple=True, hidden=True)
+@click.option("--scope", hidden=True)
+@click.pass_obj
+def create(
+    settings: Settings, name: str, driver: str, subnets: tuple[str, ...], gateways: tuple[str, ...], ranges: tuple[str, ...],
+    reserved: tuple[str, ...], internal: bool, attachable: bool, ipv6: bool, options: tuple[str, ...], labels: tuple[str, ...],
+    ipam_driver: str, ipam_opt: tuple[str, ...], scope: str | None,
+) -> None:  # fmt: skip
+    """Create a network, and print its ID. Containers on it find each other by name.
+
+    \b
+    Examples:
+      lamella network create app
+      lamella network create --subnet 10.9.0.0/16 --gateway 10.9.0.1 --ip-range 10.9.4.0/24 lab
+      lamella network create --internal vault
+    """
+    from cli.wiring import open_hub
+    from network.model import Network
+
+    wanted = Network(
+        "", name, driver, "", subnets_of(subnets, gateways, ranges, reserved), internal, attachable, ipv6,
+        dict(map(pair, options)), dict(map(pair, labels)),
+    )  # fmt: skip
+    with open_hub(settings) as hub:
+        click.echo(hub.create(wanted).id)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` as both."""
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def subnets_of(
+    subnets: Iterable[str], gateways: Iterable[str], ranges: Iterable[str], reserved: Iterable[str]
+) -> tuple[Subnet, ...]:
+    """Each subnet with the gateway, range and reserved addresses that lie in it. Raises InvalidInput for what lies in none."""
+    from core.errors import InvalidInput
+    from core.value import replace
+    from network.ipam import parse_address, parse_range, touches
+    from network.model import Subnet
+
+    found = [(parse_range(text, "subnet"), Subnet(text)) for text in subnets]
+    for number, (one, _) in enumerate(found):
+        if touches(one, [other for other, _ in found[:number]]):
+            raise InvalidInput("multiple overlapping subnet configuration is not supported", "give each its own range")
+
+    def place(text: str, address: str, what: str, change: str) -> None:
+        value = parse_range(address, "ip-range").network_address if change == "ip_range" else parse_address(address)
+        for number, (network, subnet) in enumerate(found):
+            if value in network:
+                if change != "reserved" and getattr(subnet, change):
+                    raise InvalidInput(
+                        f"cannot configure multiple {what}s ({getattr(subnet, change)}, {text}) on the same subnet"
+                    )
+                new = {**subnet.reserved, text.partition("=")[0]: address} if change == "reserved" else address
+                found[number] = (network, replace(subnet, **{change: new}))
+                return
+        raise InvalidInput(f"no matching subnet for {what} {text}", "give its --subnet too")
+
+    for text in gateways:
+        place(text, text, "gateway", "gateway")
+    for text in ranges:
+        place(text, text, "range", "ip_range")
+    for text in reserved:
+        place(text, text.partition("=")[2] or text, "aux-address", "reserved")
+    return tuple(subnet for _, subnet in found)

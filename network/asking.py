@@ -1,0 +1,51 @@
+"""The sockets inside a sandbox on which the steward is asked, and the rules that lead port 53 of 127.0.0.11 to them.
+
+They listen on ports of their own, so that a name server in the container may have its port 53.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+from network.firewall import nft
+from network.resolv import OWN
+from network.sandbox import Sandbox
+
+_RULES = """
+table ip lamella_names
+delete table ip lamella_names
+table ip lamella_names {{
+ chain out {{
+  type nat hook output priority -100; policy accept;
+  ip daddr {own} udp dport 53 dnat to {own}:{udp}
+  ip daddr {own} tcp dport 53 dnat to {own}:{tcp}
+ }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def asked_in(sandbox: Sandbox) -> Iterator[list[int]]:
+    """The descriptors of a UDP and a TCP socket in the sandbox, closed after the block. Replaces what was there before."""
+    with sandbox.entered():
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            for sock in (udp, tcp):
+                sock.bind((OWN, 0))
+            tcp.listen(16)
+            nft(_RULES.format(own=OWN, udp=udp.getsockname()[1], tcp=tcp.getsockname()[1]))
+        except BaseException:
+            udp.close()
+            tcp.close()
+            raise
+    with udp, tcp:
+        yield [udp.fileno(), tcp.fileno()]
+
+
+def pipe_of_life() -> tuple[int, int]:
+    """A pipe: who holds the second end lives, and who reads from the first learns when all that do have ended."""
+    return os.pipe()

@@ -1,0 +1,41 @@
+"""Which drivers there are. One that is not in the table is a plug-in's, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from core.errors import NotFound
+from network.protocol import NetworkDriver
+from network.tables import Networks
+
+
+def _bridge(networks: Networks, state: Path) -> NetworkDriver:
+    from network.bridge import Bridge
+
+    return Bridge(networks, state)
+
+
+def _host(networks: Networks, state: Path) -> NetworkDriver:
+    from network.plain import Plain
+
+    return Plain("host")
+
+
+def _null(networks: Networks, state: Path) -> NetworkDriver:
+    from network.plain import Plain
+
+    return Plain("null")
+
+
+DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {"bridge": _bridge, "host": _host, "null": _null}
+
+
+def make_driver(name: str, networks: Networks, state: Path) -> NetworkDriver:
+    """The driver of that name. Raises NotFound."""
+    maker = DRIVERS.get(name)
+    if maker is None:
+        raise NotFound(
+            f'could not find plugin {name} in v1 plugin registry: plugin "{name}" not found', "use the driver bridge"
+        )
+    return maker(networks, state)

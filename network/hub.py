@@ -1,0 +1,172 @@
+"""All networks of one store on this machine: the catalog's word, the drivers' work, and the lock that keeps them together."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from core.clock import now
+from core.errors import Conflict, InvalidInput, LamellaError
+from core.locks import FileLock
+from core.value import replace
+from network import ipam
+from network.drivers import make_driver
+from network.model import Endpoint, Network, Port
+from network.protocol import NetworkDriver
+from network.sandbox import Sandbox
+from network.tables import Networks, new_id
+
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+
+
+class Hub:
+    """A context manager. `state` is the store's run-time directory. Not for a process that has forked since."""
+
+    def __init__(self, root: Path, state: Path, *, sync: bool = True) -> None:
+        self.networks = Networks(root, sync=sync)
+        self.state = state
+        self._drivers: dict[str, NetworkDriver] = {}
+
+    def driver(self, network: Network) -> NetworkDriver:
+        """The one that does the network's work. Raises NotFound where it is not here."""
+        if network.driver not in self._drivers:
+            self._drivers[network.driver] = make_driver(network.driver, self.networks, self.state)
+        return self._drivers[network.driver]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """For the block, nobody else changes what this store's networks have on the machine."""
+        with FileLock(self.state / "network.lock").held():
+            yield
+
+    def create(self, network: Network) -> Network:
+        """Write a new network down; `id` and `created` are made here. Raises Conflict, InvalidInput, Unavailable."""
+        if not re.fullmatch(_NAME, network.name):
+            raise InvalidInput(
+                f"invalid network name: {network.name!r}, only {_NAME[:-1]} are allowed" if network.name else
+                "network name cannot be empty",
+                "choose another name",
+            )  # fmt: skip
+        network = replace(network, id=new_id(), created=now())
+        with self.locked(), self.networks.transaction():
+            others = self.networks.all()
+            if any(other.name == network.name for other in others):
+                raise Conflict(f"network with name {network.name} already exists", "choose another name")
+            network = self.driver(network).create(network)
+            network = ipam.settle(network, others)
+            self.networks.add(network)
+        self._note(network, "create")
+        return network
+
+    def _note(self, network: Network, action: str, **attributes: str) -> None:
+        """Tell the store's log of events."""
+        from store.events import note
+
+        known = {"name": network.name, "type": network.driver, **attributes}
+        note(self.networks.root, "network", action, network.id, known)
+
+    def remove(self, network: Network) -> None:
+        """Forget the network, with all that was made for it. Raises Conflict for one in use, or predefined."""
+        if network.predefined:
+            raise Conflict(f"{network.name} is a pre-defined network and cannot be removed", "it costs nothing")
+        with self.locked():
+            self.networks.check_unused(network)
+            self.driver(network).clear(network)  # first: a bridge that no row tells of would stay for ever
+            self.networks.delete(network)
+        self._note(network, "destroy")
+
+    def attach(self, network: Network, endpoint: Endpoint, sandbox: Sandbox, wanted: Iterable[str] = ()) -> Endpoint:
+        """Hang a container on the network: the endpoint as it then is. `wanted`: the addresses it must have.
+
+        Raises as `ipam.take` and the driver; nothing is left then.
+        """
+        driver = self.driver(network)
+        with self.locked():
+            network = self._with_subnets(network, driver)
+            self._evict(endpoint.ports)
+            endpoint = ipam.take(self.networks, network, endpoint, wanted)
+            try:
+                if endpoint.gateways:
+                    endpoint = replace(endpoint, gateways=gateways(network))
+                    self.networks.put_endpoint(endpoint)
+                driver.attach(network, endpoint, sandbox)
+            except BaseException:
+                driver.detach(network, endpoint)
+                self.networks.delete_endpoint(endpoint)
+                raise
+        self._note(network, "connect", container=endpoint.container)
+        return endpoint
+
+    def _evict(self, ports: Sequence[Port]) -> None:
+        """Take off the endpoints that still claim one of these ports: who comes with them holds them, so the others' keepers
+        have been killed."""
+        for other in list(self.networks.every_endpoint()) if ports else ():
+            if any(port.meets(one) for port in ports for one in other.ports):
+                self._detach(other)
+
+    def _with_subnets(self, network: Network, driver: NetworkDriver) -> Network:
+        """The network with the addresses it has on this machine now: where nothing of it is up, what lamella chose when
+        it was created may have become another's."""
+        network = self.networks.get(network.id) or network
+        if all(subnet.chosen for subnet in network.subnets) and network.subnets:
+            return network
+        if network.subnets and (driver.inspect(network) or self.networks.endpoints(network)):
+            return network
+        own = [ipam.parse_range(subnet.network, "subnet") for subnet in network.subnets]
+        if own and not any(ipam.touches(one, ipam.routes()) for one in own):
+            return network
+        network = ipam.settle(network, self.networks.all())
+        self.networks.change(network)
+        return network
+
+    def detach(self, endpoint: Endpoint) -> None:
+        """Take a container off a network, but for what is in its sandbox. Harmless to repeat."""
+        with self.locked():
+            self._detach(endpoint)
+
+    def _detach(self, endpoint: Endpoint) -> None:
+        network = self.networks.get(endpoint.network)
+        if network is not None:
+            self.driver(network).detach(network, endpoint)
+        self.networks.delete_endpoint(endpoint)
+        if network is not None:
+            self._note(network, "disconnect", container=endpoint.container)
+
+    def release(self, container: str) -> None:
+        """Take a container that does not run any more off all its networks. Harmless to repeat."""
+        for endpoint in self.networks.endpoints_of(container):
+            self.detach(endpoint)
+
+    def clear(self, alive: Callable[[str], bool]) -> bool:
+        """Finish what killed processes left: endpoints of containers that are not `alive`, and what was made for networks that
+        nobody is on. Whether anybody is left. Harmless to repeat."""
+        for endpoint in list(self.networks.every_endpoint()):
+            if not alive(endpoint.container):
+                self.detach(endpoint)
+        with self.locked():
+            for network in self.networks.all():
+                if not self.networks.endpoints(network):
+                    with contextlib.suppress(LamellaError):  # a driver that is not here has nothing to clear here
+                        self.driver(network).clear(network)
+        return self.networks.used()
+
+    def close(self) -> None:
+        """Harmless to repeat."""
+        self.networks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def gateways(network: Network) -> tuple[str, ...]:
+    """Where a default route on this network goes; nowhere from an internal one."""
+    return () if network.internal else tuple(subnet.gateway for subnet in network.subnets if subnet.gateway)

@@ -1,0 +1,61 @@
+"""The options of bridges, under the names that Docker gave them."""
+
+from __future__ import annotations
+
+from core.errors import InvalidInput
+from network.model import Network
+
+_PREFIX = "com.docker.network.bridge."
+NAME = _PREFIX + "name"
+ICC = _PREFIX + "enable_icc"
+MASQUERADE = _PREFIX + "enable_ip_masquerade"
+HOST_BINDING = _PREFIX + "host_binding_ipv4"
+MTU = "com.docker.network.driver.mtu"
+_MTU_OLD = _PREFIX + "mtu"
+_SWITCHES = (ICC, MASQUERADE)
+_WORDS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
+DEFAULT_MTU = 1500
+
+
+def check(network: Network) -> None:
+    """Raises InvalidInput for a value that an option cannot have; options that nobody here knows are kept as they are."""
+    for name in _SWITCHES:
+        _switch(network, name)
+    mtu(network)
+    name = network.options.get(NAME, "")
+    if name and (len(name) > 15 or "/" in name or any(c.isspace() or c in ':"' for c in name) or name in (".", "..")):
+        raise InvalidInput(f"invalid bridge name {name!r}", "an interface's name has at most 15 letters and digits")
+    if network.options.get(HOST_BINDING):
+        from network.ipam import parse_address
+
+        parse_address(network.options[HOST_BINDING])
+
+
+def _switch(network: Network, name: str) -> bool:
+    text = network.options.get(name, "true").lower()
+    if text not in _WORDS:
+        raise InvalidInput(f"failed to parse {name} value: {network.options[name]!r}", "use true or false")
+    return _WORDS[text]
+
+
+def open_inside(network: Network) -> bool:
+    """Whether containers on it may talk to each other."""
+    return _switch(network, ICC)
+
+
+def masquerades(network: Network, *, v6: bool = False) -> bool:
+    """Whether what leaves it wears the host's address."""
+    return _switch(network, MASQUERADE)
+
+
+def mtu(network: Network) -> int:
+    """In bytes."""
+    text = network.options.get(MTU) or network.options.get(_MTU_OLD) or str(DEFAULT_MTU)
+    if not text.isdecimal() or not 68 <= int(text) <= 65535:
+        raise InvalidInput(f"invalid MTU {text!r}", "an MTU is a number of bytes between 68 and 65535")
+    return int(text)
+
+
+def host_binding(network: Network) -> str:
+    """Where ports are published that name no address of the host; empty: everywhere."""
+    return network.options.get(HOST_BINDING, "")

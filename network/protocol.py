@@ -1,0 +1,48 @@
+"""What a network driver is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from network.model import Endpoint, Network
+from network.sandbox import Sandbox
+
+
+class NetworkDriver(Protocol):
+    """How the networks of one kind are made real on this machine.
+
+    The life of a network: `create` is asked once, before it is written down, and may refuse it or give it what it lacks;
+    nothing need be made yet. Containers come and go by `attach` and `detach`: the first one on this machine finds nothing
+    there, since no network lasts longer than the machine runs, so `attach` makes whatever is missing. `clear` is called when
+    nobody hangs on the network any more, some time after the last `detach`, and before the network is forgotten: what was made
+    for it goes. Every caller but that of `create` holds the store's network lock, so that a driver meets itself never; other
+    stores' drivers it may meet.
+
+    Any of them may have been killed at any point before: all but `attach` are harmless to repeat, and `attach` finds the
+    remains of an endpoint of the same ID gone, since `detach` is called first.
+    """
+
+    name: str
+
+    def create(self, network: Network) -> Network:
+        """The network as it is to be written down. Raises InvalidInput for options that it does not have."""
+        ...
+
+    def attach(self, network: Network, endpoint: Endpoint, sandbox: Sandbox) -> None:
+        """Bring the endpoint's interface into the sandbox, with its addresses and routes, switched on; its ports lead there.
+
+        Raises Conflict, Unavailable; the caller calls `detach` then.
+        """
+        ...
+
+    def detach(self, network: Network, endpoint: Endpoint) -> None:
+        """Take away what `attach` made outside the sandbox. The sandbox may be gone, with the interface in it."""
+        ...
+
+    def clear(self, network: Network) -> None:
+        """Take away what was made for the network as a whole; nobody hangs on it."""
+        ...
+
+    def inspect(self, network: Network) -> dict[str, str]:
+        """What there is on this machine, for people: interface names and the like. Empty where nothing is up."""
+        ...

@@ -1,0 +1,122 @@
+"""The network namespace of one container: made by its keeper, named by a file that only the keeper's mounts have.
+
+Nobody has to remove it: when the keeper and everything below it has ended, the kernel takes it away, with every interface.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from core import syscalls
+
+_OWN = "/proc/thread-self/ns/net"
+
+
+class Sandbox:
+    """An open network namespace; a context manager."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """A new one, with a switched on loopback, mounted on the new file `path` in this process's mount namespace."""
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNET)
+            try:
+                syscalls.mount(_OWN, path, flags=syscalls.MS_BIND)
+                sandbox = cls.open(path)
+                _prepare()
+            finally:
+                syscalls.setns(before, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(before)
+        return sandbox
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The one at `path`. Raises FileNotFoundError."""
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """For the block, this thread is in it: sockets made, programs started, and /proc/sys/net belong to it."""
+        before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.setns(self.fd, syscalls.CLONE_NEWNET)
+            try:
+                yield
+            finally:
+                syscalls.setns(before, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(before)
+
+    def remove_interface(self, name: str) -> None:
+        """Harmless to repeat."""
+        from network.links import delete
+        from network.netlink import Netlink
+
+        with self.entered(), Netlink() as netlink:
+            delete(netlink, name)
+
+    def close(self) -> None:
+        """Harmless to repeat."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def move_default_routes(sandbox: Sandbox, wanted: Iterable[tuple[str, str]]) -> None:
+    """Let the default routes in the sandbox be these, interface and gateway. Harmless to repeat."""
+    from network import links
+    from network.netlink import Netlink
+
+    with sandbox.entered(), Netlink() as netlink:
+        links.clear_default_routes(netlink)
+        for interface, gateway in wanted:
+            links.add_default_route(netlink, links.find(netlink, interface), gateway)
+
+
+def _prepare() -> None:
+    from network.links import switch_on
+    from network.netlink import Netlink
+
+    with Netlink() as netlink:
+        switch_on(netlink, 1)
+    # What Docker sets: in here nobody needs to be root for port 80, or for ping.
+    write_sysctl("ipv4/ip_unprivileged_port_start", "0")
+    write_sysctl("ipv4/ping_group_range", "0 2147483647")
+
+
+def write_sysctl(name: str, value: str) -> bool:
+    """Set `/proc/sys/net/<name>` of the namespace that this thread is in; False where the kernel has no such thing."""
+    try:
+        with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
+            file.write(value)
+    except OSError:
+        return False
+    return True
+
+
+def read_sysctl(name: str) -> str:
+    """Its value; empty where the kernel has no such thing."""
+    try:
+        with open(f"/proc/sys/net/{name}", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

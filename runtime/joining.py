@@ -1,0 +1,243 @@
+"""A container that starts comes onto its networks, and off them when it has ended.
+
+What must happen in the host's own namespaces is `prepare`; `join` is for whoever keeps the container, in its mount
+namespace. Everything that is made for a container ends with its keeper, but for its rows in the catalog and its ports in
+the firewall: these go by `leave`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.value import Value, replace
+from network.hub import Hub, gateways
+from network.model import Endpoint, Network
+from network.ports import Held, parse, wanted_of_exposed
+from network.resolv import Resolv, asking_us, combined, reachable
+from network.sandbox import Sandbox
+from network.tables import new_id
+from network.visiting import Visit, forget_killed, visit, visit_or_start, was_killed
+from runtime.hosts import sandbox_hosts
+from runtime.networking import Networking, shared_with
+
+if TYPE_CHECKING:
+    from runtime.container import Container
+
+OVERRIDE = "networks.json"  # in the container's directory: what connect and disconnect made of its joins
+
+
+class Joined(Value):
+    """What a container finds: two files, variables, and its sandbox; `held` are descriptors that its keeper has to inherit."""
+
+    hosts: bytes
+    resolv_conf: bytes
+    sandbox: str = ""
+    env: tuple[str, ...] = ()
+    held: tuple[int, ...] = ()
+
+
+def prepare(root: Path, state: Path, container: Container) -> Visit | None:
+    """To be called before anything private is entered, and closed once the container has joined. Without networks: None."""
+    if container.net is None or not container.net.joins:
+        return None
+    return steward(root, state)
+
+
+def steward(root: Path, state: Path) -> Visit:
+    """The steward, who knows of every container that runs."""
+    top = str(Path(__file__).parent.parent)
+    program = (
+        f"import sys; sys.path[:0] = [{top!r}]; from pathlib import Path; from runtime.joining import clear; "
+        f"clear(Path({str(root)!r}), Path({str(state)!r}))"
+    )
+    found = visit_or_start(state, [sys.executable, "-S", "-E", "-c", program])
+    if found.fresh:
+        from runtime.rejoining import introduce_all
+
+        introduce_all(root, state, found)
+    return found
+
+
+def revive(root: Path, state: Path) -> None:
+    """Start the steward again if it was killed and somebody needs it. Costs next to nothing where it was not."""
+    if was_killed(state):
+        with Hub(root, state) as hub:
+            needed = hub.networks.used()
+        if needed:
+            steward(root, state).close()
+        else:
+            forget_killed(state)
+
+
+def joins_of(container: Container, directory: Path) -> list[dict[str, Any]]:
+    """The networks the container is to be on, as last connected and disconnected; `directory` is its own."""
+    with contextlib.suppress(FileNotFoundError):
+        return list(json.loads((directory / OVERRIDE).read_bytes()))
+    return list(container.net.joins) if container.net else []
+
+
+def join(container: Container, path: Path, directory: Path, proc: str) -> Joined:
+    """Bring the container onto its networks. `path` is where its sandbox is to be named, in this mount namespace; `proc` is
+    where the host's processes are to be seen.
+
+    Raises Conflict for a port or address that is another's, NotFound for a network, Unavailable; nothing is left then.
+    """
+    net = container.net
+    assert net is not None
+    if shared_with(container.network):
+        from runtime.sharing import share
+
+        return share(container, path, directory, proc)
+    joins = joins_of(container, directory)
+    if not joins:
+        return Joined(sandbox_hosts(container.hostname, [], container.add_hosts, ""), _resolv(net, named=False).text())
+    root, state = directory.parent.parent, path.parent.parent
+    held = Held()
+    with Hub(root, state) as hub, Sandbox.create(path) as sandbox:
+        try:
+            return _join(hub, container, joins, sandbox, path, held)
+        except BaseException:
+            held.release()
+            hub.release(container.id)
+            raise
+
+
+def _join(
+    hub: Hub, container: Container, joins: Sequence[dict[str, Any]], sandbox: Sandbox, path: Path, held: Held
+) -> Joined:
+    net = container.net or Networking()
+    networks = [hub.networks.find(one["network"]) for one in joins]
+    outlet = way_out(networks, joins)
+    endpoints = []
+    for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
+        endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
+        if number == outlet:
+            endpoint = replace(endpoint, ports=_ports(container, network, held))
+        endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
+    named = any(network.named for network in networks)
+    life, alive = os.pipe()
+    with os.fdopen(life):
+        introduce(hub, container, endpoints, sandbox, life)
+    links, env = list[tuple[str, str]](), list[str]()
+    if net.links and not named:
+        from runtime.links import linked
+
+        found = linked(hub, container)
+        links, env = [one.line for one in found], [pair for one in found for pair in one.variables(container.name)]
+    gateway = next((subnet.gateway for subnet in networks[0].subnets if subnet.gateway), "")
+    gateway = gateway or next(iter(gateways(hub.networks.find(networks[0].id))), "")
+    own = [(address, container.hostname) for endpoint in endpoints for address in endpoint.plain]
+    return Joined(
+        sandbox_hosts(container.hostname, own + links, container.add_hosts, gateway),
+        _resolv(net, named=named).text(), str(path), tuple(env), (alive, *held.hand_over()),
+    )  # fmt: skip
+
+
+def way_out(networks: Sequence[Network], joins: Sequence[dict[str, Any]]) -> int:
+    """Which of the networks has the default route: the one with the highest priority, then the first by name; -1 for none."""
+    order = [
+        (-int(one["priority"]), network.name, number)
+        for number, (network, one) in enumerate(zip(networks, joins, strict=True))
+        if not network.internal
+    ]
+    return min(order)[2] if order else -1
+
+
+def new_endpoint(
+    container: Container, network: Network, one: dict[str, Any], interface: str, *, outlet: bool
+) -> Endpoint:
+    """The endpoint that a join asks for, without addresses yet."""
+    names: tuple[str, ...] = (container.name,)
+    if network.named:
+        names = tuple(dict.fromkeys((container.name, *one["aliases"], container.short_id, container.hostname)))
+    return Endpoint(
+        new_id(), network.id, container.id, interface, one["mac"], names=names, gateways=("?",) if outlet else (),
+        options=one["options"], priority=int(one["priority"]),
+    )  # fmt: skip
+
+
+def _ports(container: Container, network: Network, held: Held) -> Any:
+    from network.options import host_binding
+
+    wanted = [one for text in container.ports for one in parse(text)]
+    net = container.net
+    if net is not None and net.publish_all:
+        wanted += wanted_of_exposed((*container.exposed_ports, *net.exposed), wanted)
+    return tuple(held.take(wanted, host_binding(network), v6=network.ipv6))
+
+
+def _resolv(net: Networking, *, named: bool) -> Resolv:
+    wanted = combined(Resolv.of_host(), net.dns, net.dns_search, net.dns_options)
+    return asking_us(wanted) if named else wanted if not net.joins else reachable(wanted)
+
+
+def introduce(
+    hub: Hub, container: Container, endpoints: Sequence[Endpoint], sandbox: Sandbox | None, life: int
+) -> None:
+    """Tell the steward of the container: new to it where there is a sandbox, whose end `life` tells; else where it is now."""
+    found = visit(hub.state)
+    if found is None:
+        return  # whoever was to start one has been killed, or ends: its next command does
+    with found:
+        networks = [hub.networks.get(endpoint.network) for endpoint in endpoints]
+        order = {"do": "join", "id": container.id, **_known(container, endpoints, networks)}
+        if sandbox is None:
+            found.tell(order)
+        elif any(network is not None and network.named for network in networks):
+            from network.asking import asked_in
+
+            with asked_in(sandbox) as sockets:
+                found.tell(order, [life, *sockets])
+        else:
+            found.tell(order, [life])
+
+
+def _known(container: Container, endpoints: Sequence[Endpoint], networks: Sequence[Network | None]) -> dict[str, Any]:
+    there, closed = {}, True
+    for endpoint, network in zip(endpoints, networks, strict=True):
+        if network is not None:
+            closed = closed and network.internal
+            if network.named:
+                there[network.id] = {
+                    "network": network.name, "names": endpoint.names, "addresses": endpoint.plain,
+                }  # fmt: skip
+    from runtime.links import parse_link
+
+    net = container.net or Networking()
+    servers = combined(Resolv.of_host(), net.dns, (), ()).servers
+    aliases = {alias.lower(): name.lower() for name, alias in map(parse_link, net.links)}
+    return {"networks": there, "upstreams": [] if closed else list(servers), "aliases": aliases}
+
+
+def leave(root: Path, container: Container) -> None:
+    """Take a container that has ended off its networks. Harmless to repeat."""
+    from runtime.state import state_directory
+
+    with Hub(root, state_directory(root)) as hub:
+        hub.release(container.id)
+
+
+def clear(root: Path, state: Path) -> None:
+    """What the steward has done when nobody is left: see `Hub.clear`."""
+    from network.sweeping import sweep
+
+    sweep(root, state, lambda id: is_alive(root, id))
+
+
+def is_alive(root: Path, id: str) -> bool:
+    """Whether somebody keeps, starts or ends the container: its lock tells."""
+    from core.locks import is_locked
+
+    return is_locked(root / "containers" / id / "state")
+
+
+def clear_unused(root: Path, state: Path) -> None:
+    """The same, for who is asked to do it now; a steward that was killed is started again where somebody needs it."""
+    clear(root, state)
+    revive(root, state)

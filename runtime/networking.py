@@ -1,0 +1,62 @@
+"""What a container asks of the network, beyond the name of one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.value import Value, field
+
+if TYPE_CHECKING:
+    from runtime.container import Container
+
+
+class Networking(Value):
+    """`joins`: the networks it hangs on, eth0 first; each a dict of `network` (name or ID), `aliases`, `ip`, `ip6`, `mac`,
+    `priority` and `options`. `links` are `container:alias`; `exposed` as `--expose` words them."""
+
+    joins: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    publish_all: bool = False
+
+
+def join(
+    network: str,
+    aliases: tuple[str, ...] = (),
+    ip: str = "",
+    ip6: str = "",
+    mac: str = "",
+    priority: int = 0,
+    options: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """One entry of `Networking.joins`."""
+    return {
+        "network": network, "aliases": list(aliases), "ip": ip, "ip6": ip6, "mac": mac, "priority": priority,
+        "options": options or {},
+    }  # fmt: skip
+
+
+SHARING = "container:"  # what a mode begins with that shares another container's sandbox
+
+
+def shared_with(mode: str) -> str:
+    """The container whose sandbox is shared; empty in any other mode."""
+    return mode.removeprefix(SHARING) if mode.startswith(SHARING) else ""
+
+
+@contextlib.contextmanager
+def prepared(root: Path, state: Path, container: Container) -> Iterator[None]:
+    """Around a start, in the host's own namespaces: who answers the container's questions for names is there meanwhile."""
+    if container.net is None:
+        yield
+        return
+    from runtime.joining import prepare
+
+    with prepare(root, state, container) or contextlib.nullcontext():
+        yield

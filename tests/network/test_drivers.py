@@ -1,0 +1,46 @@
+"""Every driver keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import Conflict, NotFound
+from network.bridge import Bridge
+from network.drivers import make_driver
+from network.hub import Hub
+from network.memory import Memory
+from network.model import Network
+from network.options import MTU
+from network.protocol import NetworkDriver
+from tests.conftest import needs
+from tests.suites.networks import DriverContract
+
+pytestmark = needs("nft")
+
+
+class TestBridge(DriverContract):
+    bad_options = {MTU: "many"}
+
+    @pytest.fixture
+    def driver(self, hub: Hub) -> NetworkDriver:
+        return Bridge(hub.networks, hub.state)
+
+
+class TestMemory(DriverContract):
+    bad_options = {"refuse": "yes"}
+    real = False
+
+    @pytest.fixture
+    def driver(self, hub: Hub) -> NetworkDriver:
+        return Memory()
+
+
+def test_there_is_one_host_and_one_none(hub: Hub) -> None:
+    for driver in ("host", "null"):
+        with pytest.raises(Conflict, match="only one instance"):
+            hub.create(Network("", "second", driver, ""))
+
+
+def test_a_driver_that_is_not_here_is_said_by_name(hub: Hub) -> None:
+    with pytest.raises(NotFound, match='plugin "weave" not found'):
+        make_driver("weave", hub.networks, hub.state)

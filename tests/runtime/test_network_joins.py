@@ -1,0 +1,146 @@
+"""Which networks a container is on, and what it finds there: several, later ones, other containers', links, files."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.conftest import Lamella, needs
+from tests.runtime.test_networks import Serve, _nothing_of_networks_is_left, address, ask, serve
+
+__all__ = ["_nothing_of_networks_is_left", "serve"]
+
+pytestmark = needs("nft", "crun", "conmon")
+
+
+def test_a_container_on_two_networks_has_an_interface_and_names_on_each(lamella: Lamella, serve: Serve) -> None:
+    for name in ("na", "nb"):
+        lamella("network", "create", name)
+    serve("web", "--network", "nb", "--network", "name=na,alias=second")
+    assert ask(lamella, "nb", "http://web/") == "web" and ask(lamella, "na", "http://second/") == "web"
+    assert ask(lamella, "nb", "http://second/") == ""
+    said = lamella("exec", "web", "ip", "route").stdout
+    gateway = lamella("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "na").stdout.strip()
+    assert f"default via {gateway} dev eth1" in said
+    assert lamella("ps", "--format", "{{.Networks}}").stdout == "na,nb\n"
+
+
+def test_connecting_and_disconnecting_takes_hold_at_once_and_lasts(lamella: Lamella, serve: Serve) -> None:
+    for name in ("na", "nb"):
+        lamella("network", "create", name)
+    serve("web", "--network", "na")
+    lamella("network", "connect", "--alias", "late", "nb", "web")
+    assert ask(lamella, "nb", "http://late/") == "web"
+    again = lamella("network", "connect", "nb", "web", check=False)
+    assert "already exists in network nb" in again.stderr and again.returncode == 1
+    lamella("network", "disconnect", "na", "web")
+    assert ask(lamella, "na", "http://web/") == ""
+    said = lamella("exec", "web", "ip", "route").stdout
+    assert "dev eth1" in said and "default" in said and "eth0" not in said
+    lamella("stop", "-t", "0", "web")
+    lamella("start", "web")
+    assert list(json.loads(lamella("inspect", "-f", "{{json .NetworkSettings.Networks}}", "web").stdout)) == ["nb"]
+    assert ask(lamella, "nb", "http://late/") == "web"
+    for word in ("connect", "disconnect"):
+        lamella("network", word, "na" if word == "connect" else "nb", "web")
+    assert ask(lamella, "na", "http://web/") == "web"
+
+
+def test_a_stopped_container_can_be_connected(lamella: Lamella, bb: str) -> None:
+    for name in ("na", "nb"):
+        lamella("network", "create", name)
+    lamella("create", "--name", "box", "--network", "na", bb, "sleep", "60")
+    lamella("network", "connect", "nb", "box")
+    lamella("start", "box")
+    assert address(lamella, "box", "na") and address(lamella, "box", "nb")
+
+
+def test_a_sandbox_is_shared(lamella: Lamella, serve: Serve) -> None:
+    lamella("network", "create", "na")
+    serve("web", "--network", "na")
+    for flags in (("--rm",), ()):
+        said = lamella("run", *flags, "--network", "container:web", "bb", "wget", "-qO-", "http://127.0.0.1/")
+        assert said.stdout == "web\n"
+    assert "web" in lamella("run", "--rm", "--network", "container:web", "bb", "cat", "/etc/hosts").stdout
+    said = lamella("run", "--rm", "--network", "container:web", "-p", "80:80", "bb", "true", check=False)
+    assert "conflicting options: port publishing and the container type network mode" in said.stderr
+    lamella("rm", "-f", "web")
+    said = lamella("run", "--rm", "--network", "container:web", "bb", "true", check=False)
+    assert said.returncode == 125 and "No such container: web" in said.stderr
+
+
+def test_addresses_can_be_asked_for(lamella: Lamella, bb: str) -> None:
+    lamella("network", "create", "--subnet", "10.231.7.0/24", "--subnet", "fd12:3456:7::/64", "na")
+    flags = ("--ip", "10.231.7.9", "--ip6", "fd12:3456:7::9", "--mac-address", "02:42:00:00:00:09")
+    said = lamella("run", "--rm", "--network", "na", *flags, bb, "ip", "addr", "show", "eth0").stdout
+    assert "10.231.7.9/24" in said and "fd12:3456:7::9/64" in said and "02:42:00:00:00:09" in said
+    lamella("run", "-d", "--network", "na", "--ip", "10.231.7.9", bb, "sleep", "60")
+    said = lamella("run", "--rm", "--network", "na", "--ip", "10.231.7.9", bb, "true", check=False)
+    assert said.returncode == 125 and "Address already in use" in said.stderr
+
+
+def test_ipv6_reaches_names_too(lamella: Lamella, serve: Serve) -> None:
+    lamella("network", "create", "--ipv6", "na")
+    serve("web", "--network", "na")
+    there = lamella("inspect", "-f", "{{.NetworkSettings.Networks.na.GlobalIPv6Address}}", "web").stdout.strip()
+    assert there.startswith("fd") and ask(lamella, "na", f"http://[{there}]/") == "web"
+    assert there in lamella("run", "--rm", "--network", "na", "bb", "nslookup", "-type=aaaa", "web", check=False).stdout
+
+
+def test_hosts_and_resolv_conf_are_docker_s(lamella: Lamella, bb: str) -> None:
+    lamella("network", "create", "na")
+    flags = ("--add-host", "here:host-gateway", "--add-host", "there:10.1.2.3", "--hostname", "box")
+    said = lamella("run", "--rm", "--network", "na", *flags, bb, "cat", "/etc/hosts").stdout.splitlines()
+    gateway = lamella("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "na").stdout.strip()
+    assert f"{gateway}\there" in said and "10.1.2.3\tthere" in said and said[-1].endswith("\tbox")
+    assert said[-1].startswith("172.") or said[-1].startswith("192.168.")
+
+
+def test_links_write_hosts_and_variables_and_say_that_they_are_old(lamella: Lamella, serve: Serve) -> None:
+    serve("db", "--network", "bridge", "--expose", "5432", "-e", "SECRET=x")
+    script = "cat /etc/hosts; env; wget -qO- http://data/"
+    said = lamella("run", "--rm", "--name", "app", "--network", "bridge", "--link", "db:data", "bb", "sh", "-c", script)
+    there = address(lamella, "db", "bridge")
+    assert said.stderr.startswith("WARNING: --link is a legacy feature") and "lamella network create" in said.stderr
+    lines = said.stdout.splitlines()
+    short = lamella("ps", "-q", "--filter", "name=db").stdout.strip()
+    assert f"{there}\tdata {short} db" in lines and lines[-1] == "db"
+    assert {
+        "DATA_NAME=/app/data", f"DATA_PORT=tcp://{there}:5432", f"DATA_PORT_5432_TCP_ADDR={there}",
+        "DATA_PORT_5432_TCP_PORT=5432", "DATA_PORT_5432_TCP_PROTO=tcp", "DATA_ENV_SECRET=x",
+    } <= set(lines)  # fmt: skip
+    lamella("rm", "-f", "db")
+    said = lamella("run", "--rm", "--network", "bridge", "--link", "nobody", "bb", "true", check=False)
+    assert said.returncode == 125 and "Cannot link to a non running container: /nobody" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--network", "host", "--ip", "10.1.1.1"), "user specified IP address cannot be used with the host network"),
+        (("--network", "bridge", "--network-alias", "x"), "only supported for user-defined networks"),
+        (("--network", "na", "--network", "host"), "cannot attach both user-defined and non-user-defined"),
+        (("--network", "moon"), "network moon not found"),
+        (("--network", "name=na,color=red"), "invalid field key color"),
+        (("--network", "na", "-p", "x:80"), "invalid hostPort: x"),
+        (("--network", "na", "--mac-address", "x"), "is not a valid mac address"),
+        (("--network", "na", "--ip", "172.18.0.9"), "only when connecting to networks with user configured subnets"),
+    ],
+)
+def test_what_cannot_be_is_refused(lamella: Lamella, bb: str, flags: tuple[str, ...], said: str) -> None:
+    lamella("network", "create", "na")
+    done = lamella("run", "--rm", *flags, bb, "true", check=False)
+    assert done.returncode == 125 and said in done.stderr
+
+
+def test_fifty_containers_on_one_bridge_all_hear_each_other(lamella: Lamella, serve: Serve) -> None:
+    lamella("network", "create", "na")
+    serve("web", "--network", "na")
+    for number in range(49):
+        lamella("run", "-d", "--name", f"c{number}", "--network", "na", "--network-alias", "all", "bb", "sleep", "120")
+    script = "for i in $(seq 0 48); do ping -c 1 -W 1 c$i >/dev/null || echo c$i; done; nslookup -type=a all | grep -c Address"  # what 512 bytes hold, and the server's own
+    begun = time.monotonic()
+    said = lamella("run", "--rm", "--network", "na", "bb", "sh", "-c", script).stdout.split()
+    assert said == ["31"] and time.monotonic() - begun < 20
