@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,8 +40,12 @@ class Workshop:
         return resolve(self.store, text)
 
     def sweep(self) -> None:
-        """Finish what killed processes left, and give those a supervisor that have lost it."""
+        """Finish what killed processes left, and give those a supervisor that have lost it, and names a steward."""
         self.containers.sweep()
+        if os.path.exists(self.state / "steward.sock"):
+            from runtime.stewarding import revive
+
+            revive(self.store.root, self.state)
         for directory in self.containers.neglected():
             from cli.itself import supervisor
             from runtime.supervision import adopt

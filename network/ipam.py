@@ -7,7 +7,6 @@ Addresses are given in turn, so that one that has just become free is not given 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
@@ -86,7 +85,7 @@ def _from_pools(taken: list[Range], first: int) -> Subnet:
 
 def _local_v6(id: str) -> Subnet:
     """A unique local /64 (RFC 4193), the same for the same network."""
-    raw = b"\xfd" + hashlib.sha256(id.encode()).digest()[:7] + bytes(8)
+    raw = b"\xfd" + bytes.fromhex(id[:14]) + bytes(8)
     network = IPv6Network((raw, 64))
     return Subnet(str(network), str(network[1]), chosen=False)
 

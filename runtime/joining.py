@@ -1,6 +1,6 @@
 """A container that starts comes onto its networks, and off them when it has ended.
 
-What must happen in the host's own namespaces is `prepare`; `join` is for whoever keeps the container, in its mount
+What must happen in the host's own namespaces is `networking.prepared`; `join` is for whoever keeps the container, in its mount
 namespace. Everything that is made for a container ends with its keeper, but for its rows in the catalog and its ports in
 the firewall: these go by `leave`.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from network.ports import Held, parse, wanted_of_exposed
 from network.resolv import Resolv, asking_us, combined, reachable
 from network.sandbox import Sandbox
 from network.tables import new_id
-from network.visiting import Visit, forget_killed, visit, visit_or_start, was_killed
+from network.visiting import visit
 from runtime.hosts import sandbox_hosts
 from runtime.networking import Networking, shared_with
 
@@ -40,39 +39,6 @@ class Joined(Value):
     sandbox: str = ""
     env: tuple[str, ...] = ()
     held: tuple[int, ...] = ()
-
-
-def prepare(root: Path, state: Path, container: Container) -> Visit | None:
-    """To be called before anything private is entered, and closed once the container has joined. Without networks: None."""
-    if container.net is None or not container.net.joins:
-        return None
-    return steward(root, state)
-
-
-def steward(root: Path, state: Path) -> Visit:
-    """The steward, who knows of every container that runs."""
-    top = str(Path(__file__).parent.parent)
-    program = (
-        f"import sys; sys.path[:0] = [{top!r}]; from pathlib import Path; from runtime.joining import clear; "
-        f"clear(Path({str(root)!r}), Path({str(state)!r}))"
-    )
-    found = visit_or_start(state, [sys.executable, "-S", "-E", "-c", program])
-    if found.fresh:
-        from runtime.rejoining import introduce_all
-
-        introduce_all(root, state, found)
-    return found
-
-
-def revive(root: Path, state: Path) -> None:
-    """Start the steward again if it was killed and somebody needs it. Costs next to nothing where it was not."""
-    if was_killed(state):
-        with Hub(root, state) as hub:
-            needed = hub.networks.used()
-        if needed:
-            steward(root, state).close()
-        else:
-            forget_killed(state)
 
 
 def joins_of(container: Container, directory: Path) -> list[dict[str, Any]]:
@@ -239,5 +205,7 @@ def is_alive(root: Path, id: str) -> bool:
 
 def clear_unused(root: Path, state: Path) -> None:
     """The same, for who is asked to do it now; a steward that was killed is started again where somebody needs it."""
+    from runtime.stewarding import revive
+
     clear(root, state)
     revive(root, state)

@@ -53,10 +53,10 @@ def shared_with(mode: str) -> str:
 @contextlib.contextmanager
 def prepared(root: Path, state: Path, container: Container) -> Iterator[None]:
     """Around a start, in the host's own namespaces: who answers the container's questions for names is there meanwhile."""
-    if container.net is None:
+    if container.net is None or not container.net.joins:
         yield
         return
-    from runtime.joining import prepare
+    from runtime.stewarding import steward
 
-    with prepare(root, state, container) or contextlib.nullcontext():
+    with steward(root, state):
         yield

@@ -18,7 +18,8 @@ from network.sandbox import Sandbox
 from network.visiting import Visit
 from runtime.container import Container
 from runtime.directories import Directories
-from runtime.joining import OVERRIDE, introduce, joins_of, new_endpoint, steward, way_out
+from runtime.joining import OVERRIDE, introduce, joins_of, new_endpoint, way_out
+from runtime.stewarding import steward
 
 
 def sandbox_path(state: Path, keeper: int, proc: str = "/proc") -> Path:

@@ -19,6 +19,7 @@ from network.firewall import Firewall
 from network.links import with_alias
 from network.netlink import Netlink
 from network.sandbox import Sandbox
+from network.visiting import was_killed
 from runtime.joining import clear
 from runtime.state import state_directory
 from runtime.status import read_status
@@ -146,6 +147,43 @@ class TestNames:
             asked.clear()
             lamella("run", "--rm", "--network", "ni", *flags, bb, "nslookup", "far.example", check=False)
             assert asked == []
+
+    def test_after_a_kill_the_next_command_brings_the_names_back(
+        self, lamella: Lamella, serve: Serve, store_root: Path
+    ) -> None:
+        lamella("network", "create", "na")
+        serve("web", "--network", "na")
+        serve("other", "--network", "na")
+        os.kill(steward_of(store_root), signal.SIGKILL)
+        while not was_killed(state_directory(store_root)):
+            time.sleep(0.01)
+        assert lamella("exec", "web", "timeout", "1", "nslookup", "other", check=False).returncode
+        lamella("ps")
+        assert lamella("exec", "web", "wget", "-qO-", "http://other/").stdout == "other\n"
+
+    def test_what_a_killed_keeper_had_is_free_for_the_next(
+        self, lamella: Lamella, serve: Serve, store_root: Path
+    ) -> None:
+        lamella("network", "create", "--subnet", "10.231.8.0/29", "na")
+        port = free_port()
+        serve("web", "--network", "na", "--ip", "10.231.8.5", "-p", f"{port}:80")
+        keeper = next(read_status(path).keeper for path in (store_root / "containers").glob("[!.]*"))
+        os.kill(keeper, signal.SIGKILL)
+        time.sleep(0.3)
+        serve("next", "--network", "na", "--ip", "10.231.8.5", "-p", f"{port}:80")
+        assert fetch("127.0.0.1", port) == "next"
+
+
+def steward_of(store_root: Path) -> int:
+    """The pid of the store's steward."""
+    words = f"{state_directory(store_root)}/steward.lock".encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if words in path.read_bytes():
+                return int(path.parent.name)
+        except OSError:
+            continue
+    raise AssertionError("no steward runs")
 
 
 class upstream:
