@@ -8,7 +8,7 @@ from builder.dockerfile.expand import Expander
 from builder.dockerfile.instructions import Instruction
 from builder.dockerfile.parser import parse_instructions
 from builder.fold import fold
-from builder.state import StageState
+from builder.state import StageState, start_from
 from image.config import ContainerConfig
 
 # moby builder/dockerfile/dispatchers.go: what its `BuildFromConfig` accepts.
@@ -22,7 +22,7 @@ def changed(config: ContainerConfig, lines: Sequence[str]) -> ContainerConfig:
 
     An ENTRYPOINT takes the CMD away unless `lines` set one as well. Raises DockerfileError, pointing at the line.
     """
-    state = StageState(config)
+    state = start_from(config)
     for instruction in parse_instructions("\n".join(lines).encode("utf-8", "surrogateescape"), "--change"):
         if instruction.name not in NAMES:
             raise instruction.error(
@@ -33,7 +33,7 @@ def changed(config: ContainerConfig, lines: Sequence[str]) -> ContainerConfig:
 
 
 def _expanded(state: StageState, instruction: Instruction) -> Instruction:
-    return instruction.expanded(Expander(state.env.get, "\\", _ignore))
+    return instruction.expanded(Expander(state.variables.get, "\\", _ignore))
 
 
 def _ignore(name: str) -> None:

@@ -25,7 +25,7 @@ from builder.dockerfile.instructions import (
     Volume,
     Workdir,
 )  # fmt: skip
-from builder.state import StageState, set_variable
+from builder.state import StageState
 from core.units import go_duration
 from core.value import replace
 from image.config import HealthCheck
@@ -37,18 +37,16 @@ def fold(state: StageState, instruction: Instruction) -> StageState:
 
 
 def _env(state: StageState, one: Env) -> StageState:
-    env, args = state.config.env, dict(state.args)
-    for pair in one.pairs:
-        env = set_variable(env, pair.key, pair.value)
-        args.pop(pair.key, None)  # ENV wins over an ARG that came before it
+    values = {pair.key: pair.value for pair in one.pairs}
+    args = state.args.changed(dict.fromkeys(values))  # ENV wins over an ARG that came before it
     said = " ".join(f"{pair.key}={pair.value}" for pair in one.pairs)
-    return replace(state.configured(env=env), args=args).noted(f"ENV {said}")
+    return replace(state, set=state.set.changed(values), args=args).noted(f"ENV {said}")
 
 
 def _label(state: StageState, one: Label) -> StageState:
-    labels = dict(state.config.labels) | {pair.key: pair.value for pair in one.pairs}
+    labels = state.labels.changed({pair.key: pair.value for pair in one.pairs})
     said = " ".join(f"{pair.key}={pair.value}" for pair in one.pairs)
-    return state.configured(labels=labels).noted(f"LABEL {said}")
+    return replace(state, labels=labels).noted(f"LABEL {said}")
 
 
 def _cmd(state: StageState, one: Cmd) -> StageState:
@@ -70,13 +68,11 @@ def _shell(state: StageState, one: Shell) -> StageState:
 
 
 def _expose(state: StageState, one: Expose) -> StageState:
-    ports = tuple(sorted({*state.config.exposed_ports, *one.ports}))
-    return state.configured(exposed_ports=ports).noted(f"EXPOSE [{' '.join(sorted(one.ports))}]")
+    return replace(state, ports=state.ports.added(*one.ports)).noted(f"EXPOSE [{' '.join(sorted(one.ports))}]")
 
 
 def _volume(state: StageState, one: Volume) -> StageState:
-    volumes = tuple(sorted({*state.config.volumes, *one.paths}))
-    return state.configured(volumes=volumes).noted(f"VOLUME [{' '.join(one.paths)}]")
+    return replace(state, volumes=state.volumes.added(*one.paths)).noted(f"VOLUME [{' '.join(one.paths)}]")
 
 
 def _user(state: StageState, one: User) -> StageState:
@@ -92,7 +88,7 @@ def _maintainer(state: StageState, one: Maintainer) -> StageState:
 
 
 def _onbuild(state: StageState, one: Onbuild) -> StageState:
-    return state.configured(on_build=(*state.config.on_build, one.trigger))  # leaves no history, as in BuildKit
+    return replace(state, triggers=state.triggers.added(one.trigger))  # leaves no history, as in BuildKit
 
 
 def _workdir(state: StageState, one: Workdir) -> StageState:

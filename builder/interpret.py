@@ -47,7 +47,7 @@ class Interpreter:
                 return self._add(state, one)
             case Workdir():
                 path = workdir_path(state, one.path)
-                return fold(state, one), WorkdirOp(path, state.config.user), f"WORKDIR {one.path}"
+                return fold(state, one), WorkdirOp(path, state.settings.user), f"WORKDIR {one.path}"
             case _:
                 return fold(state, one), None, ""
 
@@ -62,8 +62,8 @@ class Interpreter:
         request = self.scope.request
         network = request.network if one.network == "default" else one.network
         op = RunOp(
-            argv, (*state.config.env, *state.run_args), tuple(f"{k}={v}" for k, v in self.scope.proxies.items()),
-            state.working_dir, state.config.user, "none" if network == "none" else "host", request.add_hosts,
+            argv, (*state.env, *state.run_args), tuple(f"{k}={v}" for k, v in self.scope.proxies.items()),
+            state.working_dir, state.settings.user, "none" if network == "none" else "host", request.add_hosts,
             plan_mounts(one, state, self._find_origin), script, is_privileged(one, request.allow), request.shm_size, request.limits, missing_devices(one),
         )  # fmt: skip
         said = " ".join(argv)
@@ -127,8 +127,3 @@ def _text(one: Transfer, origin: str = "") -> str:
     heredocs = [f"<<{doc.name}" for doc in one.heredocs]
     sources = [_CREDENTIALS.sub("://xxxxx@", source) for source in one.sources]
     return " ".join(filter(None, [one.name, origin, *flags, *sources, *heredocs, one.destination]))
-
-
-def _refuse(one: Instruction, wanted: bool, what: str) -> None:
-    if wanted:
-        raise one.error(f"{what} is not supported by this version of lamella")

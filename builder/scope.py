@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from builder.dockerfile.expand import Expander
 from builder.dockerfile.instructions import Arg, Declaration, Dockerfile
@@ -33,7 +33,7 @@ class Scope:
                 self._settle(arg, declaration, values)
         return values
 
-    def _settle(self, arg: Arg, declaration: Declaration, values: dict[str, str]) -> str | None:
+    def _settle(self, arg: Arg, declaration: Declaration, values: MutableMapping[str, str]) -> str | None:
         """The value of one name of an ARG, put among `values`, which are what it sees; None where there is none. A build
         arg wins over the default, which is not even looked at then."""
         key = declaration.key
@@ -54,18 +54,18 @@ class Scope:
         """The state after an ARG of a stage. A build arg wins over the default here, and that over the global value."""
         from core.value import replace
 
-        args, said, seen = dict(state.args), [], state.variables
+        args: dict[str, str | None] = {}
+        said, seen = [], state.variables
         for declaration in arg.declarations:
             key = declaration.key
             value = self._settle(arg, declaration, seen)
             if value is None:
                 value = self.globals.get(key)
             if value is not None and key not in _NO_ENV:
-                args.pop(key, None)
                 args[key] = seen[key] = value
             said.append(key if value is None else f"{key}={value}")
-        declared = tuple(dict.fromkeys([*state.declared, *(each.key for each in arg.declarations)]))
-        return replace(state, args=args, declared=declared).noted(f"ARG {' '.join(said)}")
+        declared = state.declared.changed({each.key: "" for each in arg.declarations})
+        return replace(state, args=state.args.changed(args), declared=declared).noted(f"ARG {' '.join(said)}")
 
     @property
     def proxies(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from builder.cache import squash_key
+from builder.growing import Log
 from builder.journal import Made
 from builder.state import Entry
 from core.value import replace
@@ -36,7 +37,7 @@ def squashed(
         task.finish("CACHED")
     history = [replace(entry, layer=False) for entry in target.state.history]
     count = f"{len(made)} layers squashed into one"
-    state = replace(target.state, history=(*history, Entry(f"SQUASH # {count}", True)))
+    state = replace(target.state, history=Log([*history, Entry(f"SQUASH # {count}", True)]))
     return replace(target, state=state), (layer,)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from builder.checks.options import Options, options_of
 from builder.checks.rules import RULES
 from builder.dockerfile.instructions import Dockerfile, Instruction
 from builder.dockerfile.source import Finding, Span
 
 MOST_NAMES = 1000
+MOST_SUGGESTIONS = 100
 
 
 class Report:
@@ -17,6 +21,7 @@ class Report:
         self._comments = dockerfile.comments
         self._options = options
         self._found: dict[Finding, None] = {}
+        self._asked = 0
 
     def add(self, rule: str, about: Instruction, message: str, place: Span | None = None) -> None:
         """`about` is the instruction whose comments may turn the rule off; `place` where it points, the same if not given."""
@@ -26,20 +31,22 @@ class Report:
         if options.shows(RULES[rule]):
             self._found[finding] = None
 
+    def nearest(self, word: str, known: Iterable[str]) -> str:
+        """The one of `known` that is at most two letters off, the first of several; empty where there is none, where there
+        are very many to look through, and where this has been asked very often: nobody reads all that."""
+        self._asked += 1
+        names = list(islice(known, MOST_NAMES + 1)) if self._asked <= MOST_SUGGESTIONS else []
+        found, least = "", 3
+        for one in sorted(names) if len(names) <= MOST_NAMES else ():
+            if one == word:
+                return ""
+            if abs(len(one) - len(word)) < least and (distance := _distance(word, one)) < least:
+                found, least = one, distance
+        return found
+
     def findings(self) -> tuple[Finding, ...]:
         """In the order of the file."""
         return tuple(sorted(self._found, key=lambda finding: finding.span.line))
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """The one of `known` that is at most two letters off, or empty; nobody looks through very many."""
-    found, least = "", 3
-    for one in known if len(known) <= MOST_NAMES else ():
-        if one == word:
-            return ""
-        if abs(len(one) - len(word)) < least and (distance := _distance(word, one)) < least:
-            found, least = one, distance
-    return found
 
 
 def _distance(a: str, b: str) -> int:

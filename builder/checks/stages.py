@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from builder.checks.report import Report, nearest
+from builder.checks.report import Report
 from builder.checks.text import name_of
 from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.ignore import Ignore
@@ -59,7 +59,7 @@ class StageChecks:
                 self._pairs(one)
             case Cmd() | Entrypoint():
                 self._last_counts(one)
-                if one.command.shell and not state.config.shell:
+                if one.command.shell and not state.settings.shell:
                     message = "JSON arguments recommended for {} to prevent unintended behavior related to OS signals"
                     self._report.add("JSONArgsRecommended", one, message.format(name_of(one)))
             case Healthcheck():
@@ -81,7 +81,7 @@ class StageChecks:
     def _unset(self, state: StageState, one: Instruction, name: str) -> None:
         if self._blind or name in self._declared or name in _NO_ENV:
             return
-        near = nearest(name, sorted(state.variables))
+        near = self._report.nearest(name, state.variables)
         message = f"Usage of undefined variable '${name}'" + (f" (did you mean ${near}?)" if near else "")
         self._report.add("UndefinedVar", one, message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from builder.checks.report import Report, nearest
+from builder.checks.report import Report
 from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.instructions import Arg, Dockerfile, From, Instruction, Maintainer
 from builder.dockerfile.words import blank_separated
@@ -94,7 +94,6 @@ def check_bases(
 ) -> None:
     """What FROM makes of its variables: the global ones are `values`, or `defaults` without any build arg."""
     declared = {one.key for arg in dockerfile.global_args for one in arg.declarations} | values.keys()
-    names = sorted(declared)
     for stage in dockerfile.stages:
         start = stage.start
         if defaults is not None and _is_no_name(start.image, defaults, dockerfile.escape):
@@ -103,7 +102,7 @@ def check_bases(
         for text in filter(None, (start.image, start.platform)):
             for name in _used(text, values, dockerfile.escape)[1]:
                 if name not in declared:
-                    near = nearest(name, names)
+                    near = report.nearest(name, declared)
                     message = f"FROM argument '{name}' is not declared" + (f" (did you mean {near}?)" if near else "")
                     report.add("UndefinedArgInFrom", start, message)
         if start.platform:

@@ -76,7 +76,7 @@ def test_arguments_reach_containers_and_the_flags_of_copy(build) -> None:
 
 def test_the_target_stage_is_named_by_an_argument() -> None:
     text = "FROM bb AS One\nARG TARGETSTAGE\nENV v=$TARGETSTAGE\nFROM bb AS last\n"
-    assert planner_of(text, target="one").plan().state.env["v"] == "one"
+    assert planner_of(text, target="one").plan().state.variables["v"] == "one"
 
 
 def test_a_named_last_stage_is_the_target_by_its_name() -> None:
