@@ -24,11 +24,12 @@ from builder.dockerfile.instructions import Run
 from builder.failure import StepFailed
 from builder.journal import Journal, Made
 from builder.logs import Logs
+from builder.masking import masking
 from builder.request import BuildRequest
 from builder.stages import BaseImage, Directory, Origin, Output, Stage, Step
 from builder.supplies import Supplies
 from core.errors import LamellaError, Unsupported
-from core.progress import Progress
+from core.progress import Progress, Stream
 from core.removal import remove
 from core.value import Value
 from store.caches import Caches
@@ -162,8 +163,10 @@ class Solver:
                     raise Unsupported(
                         "this build may fetch nothing from elsewhere", "give it what it needs as a context"
                     )
-                temporaries = self._tools.store.temporaries
-                self._remote = Remote(self._tools.outside(), temporaries, self, fresh=self.request.no_cache)
+                self._remote = Remote(
+                    self._tools.outside(), self._tools.store.temporaries, self.supplies.caches, self,
+                    fresh=self.request.no_cache, pause=self._beside.pause, check=self._beside.check,
+                )  # fmt: skip
             return self._remote
 
     def close(self) -> None:
@@ -373,12 +376,13 @@ class Solver:
         task = self._tools.progress.task(step.title)
         log = self._logs.open(step.title)
 
-        def output(stream: object, data: bytes) -> None:
-            log.write(data)
-            task.output("stderr" if stream == "stderr" else "stdout", data)
+        def show(stream: Stream, data: bytes) -> None:
+            if data:
+                log.write(data)
+                task.output(stream, data)
 
         try:
-            with self._pointing_at(step, log.tail):
+            with self._pointing_at(step, log.tail), masking(self.request.secrets.values(), show) as output:
                 directory, originals = self._perform(step, self._directories(stage, below), output)
         except BaseException as error:
             task.fail(getattr(error, "what", None) or str(error) or "canceled")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from core.value import replace
 if TYPE_CHECKING:
     from builder.sources.remote import Remote
     from cli.settings import Settings
+    from store.caches import Caches
     from store.temporary import Temporaries
 
 KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
@@ -29,15 +30,16 @@ def received(given: Input, settings: Settings) -> Iterator[BuildRequest]:
     Unavailable, Integrity."""
     from cli.wiring import open_store
     from core.removal import remove
+    from store.caches import Caches
 
     with open_store(settings) as store:
-        temporaries = store.temporaries
+        temporaries, caches = store.temporaries, Caches(store.root)
     fd, directory = temporaries.directory()
     try:
         if given.path == "-" and not is_url(given.file):
             yield _streamed(given, receive(sys.stdin.buffer, directory), "stdin")
         else:
-            with _opened(settings, temporaries, given.values.get("secrets", {})) as remote:
+            with _opened(given, settings, temporaries, caches) as remote:
                 request = _received(given, remote, directory)
             yield request
     finally:
@@ -46,11 +48,12 @@ def received(given: Input, settings: Settings) -> Iterator[BuildRequest]:
 
 
 @contextlib.contextmanager
-def _opened(settings: Settings, temporaries: Temporaries, secrets: Mapping[str, bytes]) -> Iterator[Remote]:
+def _opened(given: Input, settings: Settings, temporaries: Temporaries, caches: Caches) -> Iterator[Remote]:
     from builder.sources.remote import Remote
     from cli.build_web import outside
 
-    remote = Remote(outside(settings, secrets.get), temporaries)
+    secrets, agents = given.values.get("secrets", {}), given.values.get("agents", {})
+    remote = Remote(outside(settings, secrets.get, agents.get("default")), temporaries, caches)
     try:
         yield remote
     finally:

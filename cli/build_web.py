@@ -6,24 +6,43 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from builder.sources.web import Outside
-from core.errors import LamellaError, Unavailable
+from builder.sources.web import MAX_BYTES, Outside
+from core.errors import InvalidInput, LamellaError, Unavailable
 
 if TYPE_CHECKING:
+    from builder.request import Agent
     from cli.settings import Settings
     from registry.client.settings import ClientSettings
     from registry.client.transport import Response, Transport
 
 # Of the user's environment: where programs and keys are, and the proxies. Nothing that steers git itself.
-_FOR_GIT = ("PATH", "HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_FOR_GIT = ("PATH", "HOME", "SSH_AUTH_SOCK")
+_CERTIFICATES = {
+    "SSL_CERT_FILE": "GIT_SSL_CAINFO",
+    "SSL_CERT_DIR": "GIT_SSL_CAPATH",
+}  # git has names of its own for them
+LIMIT = "LAMELLA_FETCH_LIMIT"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def outside(settings: Settings, secret: Callable[[str], bytes | None] = lambda name: None) -> Outside:
+def outside(
+    settings: Settings, secret: Callable[[str], bytes | None] = lambda name: None, agent: Agent | None = None
+) -> Outside:
     """The world as the environment and the machine's files describe it. Opens and loads nothing before it is used."""
     environ = settings.environ
     kept = {*_FOR_GIT, *_PROXIES, *(name.upper() for name in _PROXIES)}
-    return Outside(lambda: _open(settings), {name: environ[name] for name in sorted(kept & environ.keys())}, secret)
+    variables = {name: environ[name] for name in sorted(kept & environ.keys())}
+    variables |= {name: environ[ours] for ours, name in _CERTIFICATES.items() if ours in environ}
+    return Outside(lambda: _open(settings), variables, secret, _limit(environ.get(LIMIT, "")), agent)
+
+
+def _limit(text: str) -> int:
+    from core.units import parse_size
+
+    try:
+        return parse_size(text) if text else MAX_BYTES
+    except LamellaError as error:
+        raise InvalidInput(f"{LIMIT}: {error.message}", error.hint) from None
 
 
 def _open(settings: Settings) -> ClientWeb:

@@ -27,6 +27,7 @@ HEADINGS = {
     "Description": "DESCRIPTION",
 }  # fmt: skip
 SHOWN = ("ID", "Reclaimable", "Size", "LastUsedSince")
+_DESCRIPTIONS = {"exec.cachemount": "cached mount {}", "source.git.checkout": "git repository {}"}
 _WARNINGS = {False: "This will remove all dangling build cache.", True: "This will remove all build cache."}
 
 
@@ -48,7 +49,7 @@ def builder() -> None:
     "filters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="until=TIME: only what was not used since then; type=regular|exec.cachemount.",
+    help="until=TIME: only what was not used since then; type=regular|exec.cachemount|source.git.checkout.",
 )
 @click.option(
     "--keep-storage", "--reserved-space", "keep", metavar="SIZE", help="Keep what was used last, up to this size."
@@ -59,8 +60,8 @@ def builder() -> None:
 def prune(
     settings: Settings, everything: bool, filters: tuple[str, ...], keep: str | None, force: bool, dry_run: bool
 ) -> None:
-    """Remove build cache that no image and no container uses, with the directories of cache mounts, and free the space. The
-    next build does that work again.
+    """Remove build cache that no image and no container uses, with the directories of cache mounts and what was
+    fetched of git repositories, and free the space. The next build does that work again.
 
     \b
     Examples:
@@ -104,8 +105,8 @@ def _say(pruned: Pruned, dry_run: bool) -> None:
 @click.option("--no-trunc", is_flag=True, help="Show full IDs.")
 @click.pass_obj
 def du(settings: Settings, template: str | None, no_trunc: bool) -> None:
-    """Show the layers and the directories of cache mounts that the build cache keeps, what was used last first. What is
-    shared with an image or a container is not reclaimable.
+    """Show the layers, the directories of cache mounts and the git repositories that the build cache keeps, what was used
+    last first. What is shared with an image or a container is not reclaimable.
 
     \b
     Examples:
@@ -137,7 +138,7 @@ def _row(entry: Entry, full: bool) -> dict[str, Any]:
         "Reclaimable": str(not entry.shared and not entry.in_use).lower(), "Shared": str(entry.shared).lower(),
         "InUse": str(entry.in_use).lower(), "CreatedSince": since(entry.created),
         "LastUsedSince": since(entry.last_used), "UsageCount": str(entry.uses),
-        "CacheType": entry.kind, "Description": f"cached mount {entry.mount}" if entry.mount else "",
+        "CacheType": entry.kind, "Description": _DESCRIPTIONS.get(entry.kind, "").format(entry.mount),
     }  # fmt: skip
 
 

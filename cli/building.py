@@ -138,7 +138,7 @@ def _solve(
 def _outside(settings: Settings, request: BuildRequest) -> Outside:
     from cli.build_web import outside
 
-    return outside(settings, request.secrets.get)
+    return outside(settings, request.secrets.get, request.agents.get("default"))
 
 
 def _explain(failed: Any, dockerfile: bytes) -> None:

@@ -2,7 +2,7 @@
 
 A record keeps its layer. Where an image or a container uses the layer too the record is shared: dropping it frees nothing.
 Where a living lease holds the layer a build works with it right now, and pruning passes it by. The directories that builds
-mount to keep files from one to the next (`store.caches`) are entries too, which nothing but the cache keeps.
+use to keep files from one to the next (`store.caches`) are entries too, which nothing but the cache keeps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from core.value import Value
 from image.digest import DiffID
-from store.caches import Caches
+from store.caches import GIT, MOUNT, Caches
 from store.collect import collect
 from store.store import Store
 
@@ -31,13 +31,15 @@ _ENTRIES = """
 """
 
 
-KINDS = ("regular", "exec.cachemount")
+REGULAR = "regular"
+KINDS = (REGULAR, MOUNT, GIT)
 
 
 class Entry(Value):
     """A record and its layer; `size` is the layer's in bytes, 0 where the record is only a note. Times are nanoseconds
     since the epoch. `shared`: an image or a container keeps the layer as well; `in_use`: a living build holds it.
-    `mount`: what a directory that builds mount is called there; empty for records."""
+    `mount`: what a directory that builds use is called there; empty for records. `kind`: one of KINDS, as BuildKit calls
+    them."""
 
     key: str
     diff_id: DiffID | None
@@ -48,11 +50,7 @@ class Entry(Value):
     shared: bool
     in_use: bool
     mount: str = ""
-
-    @property
-    def kind(self) -> str:
-        """One of KINDS, as BuildKit calls them."""
-        return KINDS[bool(self.mount)]
+    kind: str = REGULAR
 
 
 class Pruned(Value):
@@ -81,7 +79,7 @@ def entries(store: Store) -> list[Entry]:
 
 def _mounts(store: Store) -> list[Entry]:
     return [
-        Entry(one.name, None, one.size, one.created, one.last_used, 0, False, one.in_use, one.id)
+        Entry(one.name, None, one.size, one.created, one.last_used, 0, False, one.in_use, one.id, one.kind)
         for one in Caches(store.root).all()
     ]
 

@@ -1,6 +1,6 @@
-"""Directories that outlive the builds which use them (`RUN --mount=type=cache`): `caches/<name>/` each.
+"""Directories that outlive the builds which use them (`RUN --mount=type=cache`, repositories): `caches/<name>/` each.
 
-In it are `data`, which is mounted; `note`, its identity, whose time is when it was last used; and `lock`, flocked by whoever
+In it are `data`, which is used; `note`, its identity, whose time is when it was last used; and `lock`, flocked by whoever
 uses it: so a death frees it at once. `data` gets its name when it is whole. Content is not made durable: it is a cache.
 """
 
@@ -23,11 +23,12 @@ from core.value import Value
 
 Sharing = Literal["shared", "private", "locked"]
 TOP = "caches"
+MOUNT, GIT = "exec.cachemount", "source.git.checkout"  # what BuildKit calls such directories
 
 
 class CacheDirectory(Value):
-    """One directory: `id` is what its users call it, `size` the bytes that the disk gives back when it goes. Times are
-    nanoseconds since the epoch."""
+    """One directory: `id` is what its users call it, `kind` what it is for (MOUNT, GIT), `size` the bytes that the disk gives
+    back when it goes. Times are nanoseconds since the epoch."""
 
     name: str
     id: str
@@ -35,6 +36,7 @@ class CacheDirectory(Value):
     created: int
     last_used: int
     in_use: bool
+    kind: str = MOUNT
 
 
 class Caches:
@@ -45,8 +47,9 @@ class Caches:
 
     @contextlib.contextmanager
     def used(
-        self, name: str, id: str, sharing: Sharing, fill: Callable[[Path], None], waiting: Callable[[], None]
-    ) -> Iterator[Path]:
+        self, name: str, id: str, sharing: Sharing, fill: Callable[[Path], None], waiting: Callable[[], None], *,
+        kind: str = MOUNT,
+    ) -> Iterator[Path]:  # fmt: skip
         """The directory `name` (letters and digits) for the block; where it is missing, `fill` puts what it starts with into
         a new one.
 
@@ -56,7 +59,7 @@ class Caches:
         lock = self._private(name) if sharing == "private" else self._wait(name, sharing == "shared", waiting)
         home = lock.path.parent
         try:
-            data = self._data(home, id, fill)
+            data = self._data(home, {"id": id, "kind": kind}, fill)
             os.utime(home / "note")
             yield data
         finally:
@@ -77,7 +80,7 @@ class Caches:
             with contextlib.suppress(FileNotFoundError):  # it has been removed since the line above
                 return lock if lock.acquire(shared=shared, wait=False) else None
 
-    def _data(self, home: Path, id: str, fill: Callable[[Path], None]) -> Path:
+    def _data(self, home: Path, about: dict[str, str], fill: Callable[[Path], None]) -> Path:
         data = home / "data"
         with FileLock(home / "making").held():  # others may share it
             if not data.exists():
@@ -85,7 +88,7 @@ class Caches:
                 remove(new)  # half of one, from somebody who was killed
                 new.mkdir(0o755)
                 fill(new)
-                write_file(home / "note", json.dumps({"id": id, "created": time.time_ns()}).encode(), sync=False)
+                write_file(home / "note", json.dumps({**about, "created": time.time_ns()}).encode(), sync=False)
                 new.rename(data)
         return data
 
@@ -107,7 +110,9 @@ class Caches:
             last_used = (home / "note").stat().st_mtime_ns
         except (FileNotFoundError, NotADirectoryError):  # it went, or is only being made
             return None
-        return CacheDirectory(name, note["id"], occupied(home), note["created"], last_used, is_locked(home / "lock"))
+        return CacheDirectory(
+            name, note["id"], occupied(home), note["created"], last_used, is_locked(home / "lock"), note.get("kind", MOUNT)
+        )  # fmt: skip
 
     def remove(self, name: str) -> int:
         """Remove a directory that nobody uses; the bytes that the disk gave back. Missing is fine."""

@@ -32,12 +32,10 @@ def offered(agent: Agent, place: Path, mode: int, uid: int, gid: int) -> Iterato
     Raises NotFound, Unavailable where there is no such agent, InvalidInput for a key that cannot be used.
     """
     with contextlib.ExitStack() as stack:
-        behind = agent.socket or stack.enter_context(_agent_with(agent.keys, place))
-        if not os.path.exists(behind):
-            raise NotFound(f"the ssh agent's socket {behind} is not there", "start the agent: eval $(ssh-agent)")
+        behind = stack.enter_context(speaking(agent, place))
         path = place / "socket"
         with socket.socket(socket.AF_UNIX) as listener:
-            with _short(path) as name:
+            with short_path(path) as name:
                 listener.bind(name)
             os.chown(path, uid, gid)
             os.chmod(path, mode)
@@ -50,11 +48,22 @@ def offered(agent: Agent, place: Path, mode: int, uid: int, gid: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _short(path: str | Path) -> Iterator[str]:
-    """A name for `path` that fits into a socket's address (unix(7): 108 bytes)."""
+def speaking(agent: Agent, place: Path) -> Iterator[str]:
+    """The path of the agent's own socket, for programs of this machine; one that has to be started is so in the empty
+    directory `place`, and ends with the block. Raises as `offered`."""
+    with contextlib.ExitStack() as stack:
+        path = agent.socket or stack.enter_context(_agent_with(agent.keys, place))
+        if not os.path.exists(path):
+            raise NotFound(f"the ssh agent's socket {path} is not there", "start the agent: eval $(ssh-agent)")
+        yield path
+
+
+@contextlib.contextmanager
+def short_path(path: str | Path) -> Iterator[str]:
+    """A name for `path` that fits into a socket's address (unix(7): 108 bytes), in other processes too."""
     directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{directory}/{os.path.basename(path)}"
+        yield f"/proc/{os.readlink('/proc/self')}/fd/{directory}/{os.path.basename(path)}"
     finally:
         os.close(directory)
 
@@ -67,7 +76,7 @@ def _accept(listener: socket.socket, behind: str) -> None:
 
 
 def _serve(asking: socket.socket, behind: str) -> None:
-    with contextlib.suppress(OSError), asking, socket.socket(socket.AF_UNIX) as answering, _short(behind) as name:
+    with contextlib.suppress(OSError), asking, socket.socket(socket.AF_UNIX) as answering, short_path(behind) as name:
         answering.connect(name)
         while request := _message(asking):
             if request[4] not in (_LIST, _SIGN):

@@ -1,58 +1,54 @@
-"""Commits of git repositories, by the git program, which is told to believe neither the repository nor this machine.
+"""Commits of git repositories: which one an address means, and its files.
 
-No hook, filter, credential helper or configuration of the machine runs or counts; only http(s), git and ssh are spoken,
-by submodules too; nobody is asked for a password. What git is given besides a repository's address is a commit's ID or
-a ref that cannot be taken for an option. Credentials reach it in the environment, never on a command line.
+What git is given besides a repository's address is a commit's ID or a ref that cannot be taken for an option. The files
+come out of the repositories that are kept (`objects`); submodules are walked here, for git's own way of it knows no end.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from builder.sources.address import GitAddress, is_commit, shown
+from builder.sources.objects import Objects, kind_of
+from builder.sources.program import MAX_FILES, GitFailed, GitProgram, TooMuch, bare
 from builder.sources.tree import NoDirectory, deliver, set_times
 from builder.sources.web import Outside
-from core.errors import Integrity, InvalidInput, NotFound, Unavailable, Unsupported
-from core.process import ProgramFailed, find_program, run
+from core.errors import Integrity, InvalidInput, NotFound
+from core.paths import resolve_in
+from core.removal import remove
+from core.value import Value
+from store.caches import Caches
 from store.temporary import Temporaries
 
-SECONDS = 3600.0  # for one run of git: a server that is silent for ever must not stop a build for ever
-STALLED_SECONDS = 90
-_ENVIRON = {
-    "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS_REQUIRE": "never",
-    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes", "GIT_ALLOW_PROTOCOL": "http:https:git:ssh",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-}  # fmt: skip
-_CONFIG = {
-    "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "core.attributesFile": "/dev/null",
-    "core.excludesFile": "/dev/null", "core.logAllRefUpdates": "false", "core.autocrlf": "false", "core.symlinks": "true",
-    "core.protectNTFS": "true", "core.protectHFS": "true", "credential.helper": "", "init.defaultBranch": "main",
-    "gc.auto": "0", "maintenance.auto": "false", "advice.detachedHead": "false", "protocol.version": "2",
-    "http.lowSpeedLimit": "1", "http.lowSpeedTime": str(STALLED_SECONDS),
-}  # fmt: skip
+MAX_DEPTH = 16  # of submodules in submodules
+_GITLINK = b"160000 commit "
+_ADDRESS = re.compile(r"(https?|git|ssh)://[^-/].*|(\w[\w.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!//|:|-).+")
 
 
-class GitFailed(Unavailable):
-    """What git said, in one line."""
+class Submodule(Value):
+    """The commit of another repository at a path of this one."""
 
-    def __init__(self, address: GitAddress, said: str) -> None:
-        hint = "check the address and the network; for a private one give --secret id=GIT_AUTH_TOKEN or an ssh key"
-        super().__init__(f"git cannot read {shown(address.remote)}: {_reason(said)}", hint)
+    address: GitAddress
+    path: str
+    commit: str
 
 
 class Git:
-    """Repositories elsewhere. May be used by several threads."""
+    """Repositories elsewhere. May be used by several threads. `waiting` takes its time while another build fetches the same,
+    `check` is called while git runs; both may raise."""
 
-    def __init__(self, outside: Outside, temporaries: Temporaries) -> None:
-        self._outside = outside
+    def __init__(
+        self, outside: Outside, temporaries: Temporaries, caches: Caches, waiting: Callable[[], None],
+        check: Callable[[], None], *, files: int = MAX_FILES, depth: int = MAX_DEPTH,
+    ) -> None:  # fmt: skip
         self._temporaries = temporaries
+        self._program = GitProgram(outside, temporaries, check, files)
+        self._objects = Objects(self._program, caches, waiting)
+        self._depth = depth
 
     def resolve(self, address: GitAddress) -> str:
         """The ID of the commit that `address` means now; the server is asked unless the address says it itself.
@@ -62,10 +58,10 @@ class Git:
         """
         if is_commit(address.ref):
             return address.ref
-        if address.by_commit:
+        if is_commit(address.commit):
             return address.commit
         ref = address.ref or "HEAD"
-        listed = self._run(address, ["ls-remote", "--", _bare(address.remote)[0], ref, f"{ref}^{{}}"])
+        listed = self._program.run(address, ["ls-remote", "--", bare(address.remote)[0], ref, f"{ref}^{{}}"])
         lines = (line.partition("\t") for line in listed.decode(errors="replace").splitlines())
         there = {name: id for id, _, name in lines}
         for name in _meanings(ref):
@@ -78,90 +74,115 @@ class Git:
 
     def checkout(self, address: GitAddress, commit: str, target: Path) -> None:
         """Put the files of `commit` into the empty directory `target`, all root's and 0644 or 0755; with `keep_git` (and no
-        `subdir`) its .git too. Raises as `resolve`, NotFound also for a missing `subdir`."""
+        `subdir`) its .git too. Raises as `resolve`, NotFound also for a missing `subdir`, InvalidInput for too much."""
         fd, work = self._temporaries.directory()
+        keep_git = bool(address.keep_git) and not address.subdir
         try:
-            self._fetch(address, commit, work)
-            self._run(address, ["checkout", "--quiet", "--detach", commit], work)
-            if address.submodules and os.path.lexists(work / ".gitmodules"):
-                self._run(address, ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"], work)
+            self._place(address, commit, work, keep_git=keep_git)
             if address.commit_times:
-                set_times(work, int(self._run(address, ["show", "-s", "--format=%ct", commit], work)))
-            deliver(work, target, subdir=address.subdir, keep_git=bool(address.keep_git) and not address.subdir)
+                set_times(work, self._time(address, commit))
+            deliver(work, target, subdir=address.subdir, keep_git=keep_git)
         except NoDirectory as error:
             what = f"{shown(address.remote)} has no directory {address.subdir}"
             raise NotFound(what, "check the part of the address that names it") from error
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            remove(work)
             os.close(fd)
 
-    def _fetch(self, address: GitAddress, commit: str, work: Path) -> None:
-        """That one commit alone, where the server gives single ones; else the tip of the ref, else all there is."""
-        kind = "sha256" if len(commit) == 64 else "sha1"
-        self._run(address, ["init", "--quiet", "--template=", f"--object-format={kind}"], work)
-        self._run(address, ["config", "remote.origin.url", _bare(address.remote)[0]], work)
-        tip = [] if is_commit(address.ref) else [["--depth=1", "origin", address.ref or "HEAD"]]
-        everything = ["origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
-        for wanted in (["--depth=1", "origin", commit], *tip):
-            if self._fetched(address, wanted, commit, work):
-                return
-        if not self._fetched(address, everything, commit, work, last=True):
-            hint = "check the ID, or name a branch or tag that has it"
-            raise NotFound(f"{shown(address.remote)} does not give the commit {commit}", hint)
+    def _time(self, address: GitAddress, commit: str) -> int:
+        """When it was committed, in seconds since 1970."""
+        words = ["show", "-s", "--format=%ct", f"{commit}^{{commit}}"]
+        return self._objects.at(address, commit, address, lambda kept: int(self._program.run(address, words, kept)))
 
-    def _fetched(
-        self, address: GitAddress, wanted: Sequence[str], commit: str, work: Path, *, last: bool = False
-    ) -> bool:
-        """Whether the commit is here after a fetch; a failure of the `last` one is raised."""
+    def _place(
+        self,
+        address: GitAddress,
+        commit: str,
+        work: Path,
+        *,
+        keep_git: bool,
+        top: GitAddress | None = None,
+        depth: int = 0,
+    ) -> None:
+        """`work` becomes a working tree with its submodules; `top` is the repository that has named this one. Only one
+        repository is held at a time, or two builds might wait for each other."""
+        use = partial(self._taken_out, address, commit, work, keep_git)
+        submodules = self._objects.at(address, commit, top or address, use)
+        for one in submodules:
+            if depth == self._depth:
+                raise TooMuch(address, f"submodules more than {self._depth} levels deep")
+            place = Path(resolve_in(work, one.path))
+            if not place.is_dir() or os.listdir(place):
+                raise InvalidInput(f"{shown(address.remote)} has a submodule where something else is: {one.path}")
+            self._place(one.address, one.commit, place, keep_git=keep_git, top=top or address, depth=depth + 1)
+        if submodules and keep_git:
+            self._program.run(address, ["submodule", "--quiet", "init"], work)
+            self._program.run(address, ["submodule", "absorbgitdirs"], work)
+
+    def _taken_out(
+        self, address: GitAddress, commit: str, work: Path, keep_git: bool, repository: Path
+    ) -> list[Submodule]:
+        """Check the commit out of the kept `repository`, whose objects are borrowed; its submodules."""
+        for name in os.listdir(work):  # half of an earlier try
+            remove(work / name)
+        self._program.run(address, ["init", "--quiet", "--template=", f"--object-format={kind_of(commit)}"], work)
+        self._program.run(address, ["config", "remote.origin.url", bare(address.remote)[0]], work)
+        borrowed = work / ".git/objects/info/alternates"
+        borrowed.parent.mkdir(exist_ok=True)
+        borrowed.write_text(f"{repository / 'objects'}\n")
+        commit = self._program.run(address, ["rev-parse", f"{commit}^{{commit}}"], work).decode().strip()
+        (work / ".git/shallow").write_text(f"{commit}\n")
+        self._program.refuse_many_files(address, commit, work)
+        self._program.run(address, ["checkout", "--quiet", "--detach", commit], work, watched=work)
+        if keep_git:
+            self._program.run(address, ["repack", "-a", "-d", "--quiet"], work, watched=work)
+            borrowed.unlink()
+        return list(self._submodules(address, commit, work)) if address.submodules else []
+
+    def _submodules(self, address: GitAddress, commit: str, work: Path) -> Iterator[Submodule]:
+        if not os.path.lexists(work / ".gitmodules"):
+            return
+        words = ["config", "-z", "--blob", f"{commit}:.gitmodules", "--get-regexp", r"^submodule\..*\.(path|url)$"]
         try:
-            self._run(address, ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", *wanted], work)
-        except GitFailed:
-            if last:
-                raise
-            return False
-        try:
-            self._run(address, ["cat-file", "-e", f"{commit}^{{commit}}"], work)
-        except GitFailed:
-            return False
-        return True
+            listed = self._program.run(address, words, work)
+        except GitFailed:  # there is nothing in it
+            return
+        named: dict[str, dict[str, str]] = {}
+        for entry in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+            key, _, value = entry.partition("\n")
+            name, _, field = key.partition(".")[2].rpartition(".")
+            named.setdefault(name, {})[field] = value
+        for one in named.values():
+            if (path := one.get("path")) and (linked := self._linked(address, commit, path, work)):
+                yield Submodule(_submodule_address(address, path, one.get("url", "")), path, linked)
 
-    def _run(self, address: GitAddress, words: Sequence[str], work: Path | None = None) -> bytes:
-        program = find_program("git")
-        if program is None:
-            raise Unsupported(
-                f"git, which is needed for {shown(address.remote)}, is not installed", "install the package git"
-            )
-        where = ["-C", os.fspath(work)] if work else []
-        try:
-            return run([program, *where, *words], env=self._environ(address), timeout=SECONDS, umask=0o022)
-        except ProgramFailed as error:
-            raise GitFailed(address, error.said) from error
+    def _linked(self, address: GitAddress, commit: str, path: str, work: Path) -> str:
+        """The commit that stands at `path`; empty where something else does."""
+        words = ["--literal-pathspecs", "ls-tree", "-z", commit, "--", path]
+        found = self._program.run(address, words, work)
+        return found[len(_GITLINK) :].split(b"\t")[0].decode() if found.startswith(_GITLINK) else ""
 
-    def _environ(self, address: GitAddress) -> dict[str, str]:
-        config = dict(_CONFIG)
-        if header := self._authorised(address.remote):
-            parts = urlsplit(address.remote)
-            config[f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/.extraHeader"] = f"Authorization: {header}"
-        numbered = [pair for n, (key, value) in enumerate(config.items()) for pair in (
-            (f"GIT_CONFIG_KEY_{n}", key), (f"GIT_CONFIG_VALUE_{n}", value))]  # fmt: skip
-        return {**self._outside.variables, **_ENVIRON, "GIT_CONFIG_COUNT": str(len(config)), **dict(numbered)}
 
-    def _authorised(self, remote: str) -> str:
-        """The Authorization header for http(s): from the address, else from a build secret, that of the host first."""
-        if not remote.startswith(("http://", "https://")):
-            return ""
-        if own := _bare(remote)[1]:
-            return own
-        host = urlsplit(remote).netloc
-        for name in (f"GIT_AUTH_HEADER.{host}", f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"):
-            if secret := self._outside.secret(name):
-                text = secret.decode("latin-1").strip()
-                if not text.isprintable():
-                    raise InvalidInput(
-                        f"the secret {name} is no header: it has control characters", "it must be one line"
-                    )
-                return _basic(f"x-access-token:{text}") if "TOKEN" in name else text
-        return ""
+def _submodule_address(address: GitAddress, path: str, url: str) -> GitAddress:
+    """Where the submodule at `path` is (gitmodules(5), `url`)."""
+    remote = _relative(address.remote, url) if url.startswith(("./", "../")) else url
+    if not _ADDRESS.fullmatch(remote) or not remote.isprintable():
+        what = (
+            f"{shown(address.remote)} has a submodule {path} at {shown(url)!r}, which is no http(s), git or ssh address"
+        )
+        raise InvalidInput(what, "leave its submodules out: add ?submodules=false to the address")
+    return GitAddress(remote)
+
+
+def _relative(remote: str, url: str) -> str:
+    """`url` seen from `remote`, as git-submodule(1) has it."""
+    remote = remote.rstrip("/")
+    while url.startswith(("./", "../")):
+        if url.startswith("../"):
+            parent, slash, _ = remote.rpartition("/")
+            remote = parent if slash else remote.rpartition(":")[0]
+        url = url.partition("/")[2]
+    return f"{remote}/{url}"
 
 
 def _meanings(ref: str) -> tuple[str, ...]:
@@ -177,24 +198,3 @@ def _check(address: GitAddress, commit: str, tag: str) -> None:
             f"{shown(address.remote)}: {address.ref or 'the default branch'} is the commit {commit}, not {address.commit}",
             "where the change is meant, write down the new commit",
         )
-
-
-def _bare(remote: str) -> tuple[str, str]:
-    """The address without the credentials in it (ssh's user is none), and the header that they mean."""
-    if not remote.startswith(("http://", "https://")) or "@" not in remote:
-        return remote, ""
-    parts = urlsplit(remote)
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=host)), _basic(unquote(user if ":" in user else f"{user}:"))
-
-
-def _basic(user: str) -> str:
-    return f"Basic {b64encode(user.encode()).decode()}"
-
-
-def _reason(said: str) -> str:
-    """The line of git's that says most, and the next one where it ends with a colon."""
-    lines = ["".join(c if c.isprintable() else " " for c in line).strip() for line in said.splitlines()]
-    first = next((n for n, line in enumerate(lines) if re.match(r"(fatal|error|remote|ssh):", line)), 0)
-    text = " ".join(lines[first : first + (2 if lines[first : first + 1] and lines[first].endswith(":") else 1)])
-    return shown(re.sub(r"^(fatal|error): ", "", text))[:300] or "it said nothing"

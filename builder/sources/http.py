@@ -21,7 +21,6 @@ from core.errors import Integrity, InvalidInput, LamellaError, NotFound, Unavail
 from image.digest import Digest
 from store.temporary import Temporaries
 
-MAX_BYTES = 64 << 30
 TRIES = 3
 PAUSE_SECONDS = 0.2
 _RACY_SECONDS = 2
@@ -41,14 +40,13 @@ class Downloads:
     """The files of one build. May be used by several threads; `close` removes what nobody came for."""
 
     def __init__(
-        self, outside: Outside, temporaries: Temporaries, notes: Notes | None = None, *, limit: int = MAX_BYTES,
-        fresh: bool = False,
-    ) -> None:  # fmt: skip
-        """`limit`: no file may have more bytes. `fresh`: everything is sent again, but noted."""
+        self, outside: Outside, temporaries: Temporaries, notes: Notes | None = None, *, fresh: bool = False
+    ) -> None:
+        """`fresh`: everything is sent again, but noted."""
         self._outside = outside
         self._temporaries = temporaries
         self._notes = notes
-        self._limit = limit
+        self._limit = outside.limit
         self._fresh = fresh
         self._guard = threading.Lock()
         self._web: Web | None = None
@@ -140,7 +138,8 @@ class Downloads:
                 return spool(answer, self._temporaries, limit or self._limit)
             except TooLong as error:
                 raise InvalidInput(
-                    f"{shown(address.url)} has more than {error.limit} bytes", "fetch it in a RUN"
+                    f"{shown(address.url)} has more than {error.limit} bytes",
+                    "fetch it in a RUN" if limit else "fetch it in a RUN, or allow more: LAMELLA_FETCH_LIMIT=SIZE",
                 ) from None
             except Broken as error:
                 if tries == TRIES:

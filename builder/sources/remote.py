@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from builder.sources.address import GitAddress
 from builder.sources.web import Outside
+from store.caches import Caches
 from store.temporary import Temporaries
 
 if TYPE_CHECKING:
     from builder.sources.git import Git
     from builder.sources.http import Downloads, Notes
+
+_PAUSE_SECONDS = 0.05
+
+
+def _pause() -> None:
+    time.sleep(_PAUSE_SECONDS)
 
 
 class Remote:
@@ -20,10 +29,15 @@ class Remote:
     several threads; `close` when the build is over."""
 
     def __init__(
-        self, outside: Outside, temporaries: Temporaries, notes: Notes | None = None, *, fresh: bool = False
-    ) -> None:
+        self, outside: Outside, temporaries: Temporaries, caches: Caches, notes: Notes | None = None, *, fresh: bool = False,
+        pause: Callable[[], None] = _pause, check: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`pause` lets a moment pass while something is waited for, `check` is called while something is fetched; both may
+        raise to end it."""
         self._outside = outside
         self._temporaries = temporaries
+        self._caches = caches
+        self._pause, self._check = pause, check
         self._notes = notes
         self._fresh = fresh
         self._guard = threading.Lock()
@@ -45,7 +59,7 @@ class Remote:
         """Repositories; it keeps nothing, so that two of it would do no harm."""
         from builder.sources.git import Git
 
-        return Git(self._outside, self._temporaries)
+        return Git(self._outside, self._temporaries, self._caches, self._pause, self._check)
 
     def commit(self, address: GitAddress) -> str:
         """The commit that `address` means, asked for once. Raises as Git.resolve."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from core.value import Value, field
+
+if TYPE_CHECKING:
+    from builder.request import Agent
 
 
 class Answer(Protocol):
@@ -33,10 +36,16 @@ class Web(Protocol):
         """Close what is open. Harmless to repeat."""
 
 
+MAX_BYTES = 64 << 30
+
+
 class Outside(Value):
     """All that a build knows of the world: `web`, asked for when the first file is to be fetched; `variables`, the
-    environment of the git program; `secret`, the value of a build secret, or None."""
+    environment of the git program; `secret`, the value of a build secret, or None; `limit`, the bytes that a file or a
+    repository may have; `agent`, the ssh agent that opens git servers (`--ssh default`), if it is not the user's own."""
 
     web: Callable[[], Web]
     variables: Mapping[str, str] = field(default_factory=dict)
     secret: Callable[[str], bytes | None] = lambda name: None
+    limit: int = MAX_BYTES
+    agent: Agent | None = None

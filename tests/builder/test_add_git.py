@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, needs
+from tests.suites.certificates import authority
 from tests.suites.fileserver import say, serving
-from tests.suites.repositories import Repository, daemon, http_backend
+from tests.suites.repositories import Repository, daemon, http_backend, sshd
 
 pytestmark = needs("crun", "git")
 
@@ -229,6 +230,67 @@ def test_ssh_is_the_machines_own_and_never_asks(build, top, repository, tmp_path
     assert done.printed() == ["one", "deep"]
     asked = (tmp_path / "asked").read_text()
     assert "-o BatchMode=yes" in asked and "me@there.invalid git-upload-pack" in asked and "-p 2222" in asked
+
+
+def test_a_web_server_is_believed_whose_authority_the_user_names(build, top, repository, tmp_path):
+    """A real `git http-backend` behind TLS, with submodules, a token, and an authority that no machine knows."""
+    library = Repository(top / "lib.git")
+    library.commit({"lib.c": "code\n"})
+    known, tls = authority(tmp_path)
+    (tmp_path / "token").write_text("t0ken\n")
+    with serving(tls) as site:
+        repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(top / "lib.git"), "lib")
+        (repository.path / ".gitmodules").write_text(
+            f'[submodule "lib"]\n\tpath = lib\n\turl = {site.url}/library.git\n'
+        )
+        repository.commit({})
+        for name, link in (("app", "application.git"), ("lib", "library.git")):
+            (top / link).symlink_to(f"{name}.git/.git")
+
+        def answer(handler):
+            wanted = "Basic " + base64.b64encode(b"x-access-token:t0ken").decode()
+            if handler.headers.get("Authorization") != wanted:
+                return say(handler, 401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+            return http_backend(top, handler)
+
+        site.answer = answer
+        text = f"FROM bb\nADD --keep-git-dir {site.url}/application.git#main /a\nRUN cat /a/README /a/lib/lib.c /a/lib/.git; ls /a/.git/modules\n"
+        secret = f"--secret=id=GIT_AUTH_TOKEN,src={tmp_path / 'token'}"
+        refused = build(text, secret, check=False)
+        done = build(text, secret, env={"SSL_CERT_FILE": str(known)})
+    assert done.printed() == ["one", "code", "gitdir: ../.git/modules/lib", "lib"] and "t0ken" not in done.said
+    assert refused.code == 1 and "certificate" in refused.said and "Dockerfile:2" in refused.said
+
+
+@needs("sshd", "ssh-keygen", "ssh-agent")
+def test_an_ssh_server_lets_in_whom_the_given_key_opens_it(base, top, repository, tmp_path, context, store_root):
+    """A real sshd; its host key is in a file that only this test's process sees at its place."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id"], check=True)
+    with sshd(tmp_path / "sshd", (tmp_path / "id.pub").read_text()) as (port, known):
+        (tmp_path / "ssh").mkdir()
+        (tmp_path / "ssh/ssh_known_hosts").write_text(known.read_text())
+        address = f"ssh://root@127.0.0.1:{port}{repository.path}/.git"
+        (context / "Dockerfile").write_text(
+            f"FROM bb\nADD {address} /a\nADD --keep-git-dir {address}#main /b\nRUN cat /a/README; grep url /b/.git/config\n"
+        )
+        build = f"exec {sys.executable} -m lamella build --progress=plain"
+        environ = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
+
+        def run(*options: str, before: str = f"mount --bind {tmp_path}/ssh /etc/ssh"):
+            command = f"{before} && {build} {' '.join(options)}"
+            return subprocess.run(
+                ["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True, cwd=ROOT,
+                env={**environ, "LAMELLA_ROOT": str(store_root)},
+            )  # fmt: skip
+
+        locked = run(str(context))
+        stranger = run(f"--ssh=default={tmp_path}/id", str(context), before="true")
+        done = run(f"--ssh=default={tmp_path}/id", str(context))
+        whole = run(f"--ssh=default={tmp_path}/id", "-f", "sub/Dockerfile", f"'{address}'")
+    assert locked.returncode == 1 and "Permission denied (publickey)" in locked.stderr
+    assert stranger.returncode == 1 and "Host key verification failed" in stranger.stderr
+    assert done.returncode == 0 and " one\n" in done.stderr and f"url = {address}" in done.stderr
+    assert whole.returncode == 1 and "sub/Dockerfile" in whole.stderr, whole.stderr
 
 
 def test_without_git_the_package_is_named(base, server, context, store_root):

@@ -249,7 +249,7 @@ def downloads(tmp_path, notes=None, secrets=None, **limits) -> Downloads:
     (tmp_path / "tmp").mkdir(exist_ok=True)
     settings = ClientSettings(retries=1, backoff=0.01, certs_dirs=(), read_timeout=2)
     return Downloads(
-        Outside(lambda: ClientWeb(settings), {}, (secrets or {}).get), Temporaries(tmp_path), notes, **limits
+        Outside(lambda: ClientWeb(settings), {}, (secrets or {}).get, **limits), Temporaries(tmp_path), notes
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,13 +24,14 @@ class Files:
     etags: bool = True
     rules: dict[str, Callable[[Handler], int]] = field(default_factory=dict)
     address: str = ""
+    scheme: str = "http"
     done: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     busy: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"{self.scheme}://{self.address}"
 
     @property
     def asked(self) -> list[tuple[str, dict[str, str], int]]:
@@ -79,9 +81,9 @@ def say(handler: Handler, status: int, data: bytes = b"", headers: dict[str, str
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Files]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Files]:
     """A server until the block ends."""
-    site = Files()
+    site = Files(scheme="https" if tls else "http")
 
     class Served(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -99,6 +101,8 @@ def serving() -> Iterator[Files]:
         def handle_error(self, *_: object) -> None: ...
 
     server = Server(("127.0.0.1", 0), Served)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     site.address = f"127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -44,12 +44,26 @@ class Repository:
         return self.git("rev-parse", "HEAD")
 
 
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until somebody listens there."""
+    end = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
 def daemon(top: Path) -> Iterator[str]:
     """`git://` and the address under which what is in `top` is served, until the block ends."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     command = [
         "git",
         "daemon",
@@ -62,15 +76,38 @@ def daemon(top: Path) -> Iterator[str]:
     ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        end = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.02)
+        wait_for(port, process)
         yield f"git://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, 15)
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def sshd(directory: Path, authorized: str) -> Iterator[tuple[int, Path]]:
+    """The port of an sshd of our own on loopback that lets in whoever has the key `authorized` (a public one), and its known
+    hosts file; until the block ends."""
+    directory.mkdir(mode=0o700)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # it does not start without
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "host"], check=True)
+    (directory / "authorized").write_text(authorized)
+    port = free_port()
+    settings = {
+        "ListenAddress": "127.0.0.1", "Port": port, "HostKey": directory / "host", "PidFile": "none", "UsePAM": "no",
+        "AuthorizedKeysFile": directory / "authorized", "StrictModes": "no", "PermitRootLogin": "prohibit-password",
+        "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no",
+    }  # fmt: skip
+    (directory / "config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    host = (directory / "host.pub").read_text().split()
+    (directory / "known").write_text(f"[127.0.0.1]:{port} {host[0]} {host[1]}\n")
+    command = ["/usr/sbin/sshd", "-D", "-e", "-f", directory / "config"]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(port, process)
+        yield port, directory / "known"
+    finally:
+        process.terminate()
         process.wait(10)
 
 
