@@ -17,8 +17,9 @@ from builder.export import epoch_of, export
 from builder.journal import Journal
 from builder.plan import Planner
 from builder.request import BuildRequest, BuildResult, ImageSource
-from builder.solver import Solver, Tools
+from builder.solver import Solver
 from builder.stages import BaseImage, Stage
+from builder.workbench import Tools
 from core.errors import InvalidInput, NotFound
 from core.progress import Progress
 from image.platform import Platform
@@ -107,15 +108,15 @@ def _solve(request: BuildRequest, tools: Tools, target: Stage, epoch: int | None
         names = [f"naming to {reference}" for reference in request.tags]
         task.output("stdout", "\n".join([f"writing image {image.id}", *names, ""]).encode())
         task.finish()
-        if solver.used:
-            tools.store.records.touch(solver.used)
+        if solver.bench.used:
+            tools.store.records.touch(solver.bench.used)
         return image
     except BaseException:
         journal.close()
         journal.enter()
         raise
     finally:
-        solver.close()
+        solver.bench.close()
         journal.close()
 
 

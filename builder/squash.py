@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from builder.journal import Journal
-    from builder.solver import Solver, Tools
+    from builder.solver import Solver
     from builder.stages import Stage
+    from builder.workbench import Tools
 
 
 def squashed(
@@ -26,7 +27,7 @@ def squashed(
 ) -> tuple[Stage, tuple[Made, ...]]:
     """The stage with a history of one layer, and that layer: from the cache, or merged now from `made`, which stay in the
     cache. To be called when everything is solved."""
-    key = squash_key(solver.key(target, len(target.steps)))
+    key = squash_key(solver.bench.key(target, len(target.steps)))
     task = tools.progress.task("squashing")
     layer = solver.look_up(key)
     if layer is None:
