@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,7 @@ def run_case(case: Case, tools: Sequence[Tool], rounds: int | None) -> dict[str,
         "seconds": {},
         "peak_bytes": {},
         "failed": {},
+        "yardsticks": {},
     }
     for _ in range(rounds or case.rounds):
         for tool in mine:
@@ -137,11 +139,18 @@ def run_case(case: Case, tools: Sequence[Tool], rounds: int | None) -> dict[str,
                 row["seconds"].setdefault(tool.name, []).append(round(seconds(case.measure(tool)), 4))
             except Failed as failure:
                 row["failed"][tool.name] = str(failure)
+        for name, take in case.yardsticks.items():
+            os.sync()
+            row["yardsticks"].setdefault(name, []).append(round(take(), 4))
+    if case.aim:
+        row["aim"] = round(case.aim({name: statistics.median(taken) for name, taken in row["yardsticks"].items()}), 4)
     if case.memory:
         for tool in mine:
             if tool.name not in row["failed"]:
                 case.prepare(tool)
                 row["peak_bytes"][tool.name] = peak_bytes(case.measure(tool))
+    for name, taken in row["yardsticks"].items():
+        say(f"{case.name:10} {name} {taken}; the aim is {row.get('aim', '')}")
     for tool in mine:
         say(
             f"{case.name:10} {tool.name:9} {row['seconds'].get(tool.name) or row['failed'].get(tool.name)} {row['peak_bytes'].get(tool.name, '')}"

@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import work
-from bench.measure import Command, Failed
+from bench.measure import Command, Failed, seconds, walk_seconds
 from bench.peers import Lamella, Podman, Tool
 from bench.registries import Registry
 
 
 @dataclass(frozen=True)
 class Case:
-    """`prepare` runs before every round, `measure` gives the command; `rounds` counts, `memory` asks for a peak as well."""
+    """`prepare` runs before every round, `measure` gives the command; `rounds` counts, `memory` asks for a peak as well.
+
+    `yardsticks` are seconds of something simpler on the same work, by name, taken in every round too; `aim` makes of their
+    medians what lamella is to take at most."""
 
     name: str
     title: str
@@ -26,6 +29,8 @@ class Case:
     measure: Callable[[Tool], Command]
     rounds: int = 5
     memory: bool = False
+    yardsticks: Mapping[str, Callable[[], float]] = field(default_factory=dict)
+    aim: Callable[[Mapping[str, float]], float] | None = None
 
 
 def quietly(command: Command) -> None:
@@ -118,6 +123,14 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
         forget(tool, "localhost/moved")
         forget(tool, pulled)
 
+    def copied(context: Path) -> float:
+        """dd of the context's largest file, which is gone afterwards."""
+        source, target = max(context.iterdir(), key=lambda path: path.stat().st_size), area / "copied"
+        try:
+            return seconds(Command(["dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync"], {}))
+        finally:
+            target.unlink(missing_ok=True)
+
     def uncommitted(tool: Tool, name: str, script: str) -> None:
         """A stopped container that has done `script`, and no image of it."""
         command = tool.run_kept("base", name, script)
@@ -127,9 +140,12 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
 
     return [
         Case("ten-runs", "ten `RUN true` steps, uncached", ALL, nothing, lambda t: t.build(ten, "ten")),
-        Case("no-op", "fully cached rebuild of 12 steps with a 10,000-file COPY", ALL, warm, lambda t: t.build(many, "many", cached=True)),
+        Case("no-op", "fully cached rebuild of 12 steps with a 10,000-file COPY", ALL, warm, lambda t: t.build(many, "many", cached=True),
+             yardsticks={"lamella version": lambda: seconds(Lamella(area).words("version")), "a bare walk": lambda: walk_seconds(many)},
+             aim=lambda found: found["lamella version"] + 2 * found["a bare walk"] + 0.03),
         Case("copy-10k", "COPY of 10,000 files, uncached", ALL, nothing, lambda t: t.build(one, "one")),
-        Case("copy-1g", "COPY of a 1 GiB file, uncached", ALL, nothing, lambda t: t.build(big, "copy1g"), rounds=3, memory=True),
+        Case("copy-1g", "COPY of a 1 GiB file, uncached", ALL, nothing, lambda t: t.build(big, "copy1g"), rounds=3, memory=True,
+             yardsticks={"dd conv=fsync": lambda: copied(big)}, aim=lambda found: 1.5 * found["dd conv=fsync"]),
         Case("add-debian", "`FROM scratch` and ADD of a Debian root file system", ALL, nothing, lambda t: t.build(made(work.debian), "debian"),
              rounds=3, memory=True),
         Case("python-app", "a Python application: a venv of 10,000 files on Debian", ALL,

@@ -97,7 +97,13 @@ def _grown(case: dict[str, Any], base: float) -> str:
 def row(case: dict[str, Any]) -> str:
     if case["unit"] == "1/s":
         return _row(case["title"], case["rates"], {}, {}, "/s", best=max)
-    return _row(case["title"], case["seconds"], case["peak_bytes"], case["failed"], " s", best=min)
+    return _row(case["title"] + _aim(case), case["seconds"], case["peak_bytes"], case["failed"], " s", best=min)
+
+
+def _aim(case: dict[str, Any]) -> str:
+    """What something simpler took on the same work, and what that makes the most that lamella is to take."""
+    sticks = [f"{name} {_short(statistics.median(taken))} s" for name, taken in case.get("yardsticks", {}).items()]
+    return f" ({', '.join(sticks)}: at most {_short(case['aim'])} s)" if sticks and "aim" in case else ""
 
 
 def _row(
