@@ -87,7 +87,8 @@ def _context(given: Input, remote: Remote, directory: Path, *, whole: bool = Tru
         name = shown(address.url)
         with remote.http.fetch(address) as spooled, spooled.path.open("rb") as stream:
             return _streamed(given, receive(stream, directory, name), name, whole=whole)
-    assert address is not None, given.path
+    if address is None:
+        raise InvalidInput(f"the build context {shown(given.path)} is no address", "write a git one as USER@HOST:PATH")
     if given.values["args"].get(KEEP_GIT, "").lower() in ("1", "true"):
         address = replace(address, keep_git=True)
     assert isinstance(address, GitAddress)

@@ -44,6 +44,10 @@ def read_options(options: Mapping[str, Any], settings: Settings) -> Input:
     path, file = options["path"], options["file"]
     if path == "-" and file == "-":
         raise InvalidInput("the Dockerfile and the context cannot both come from stdin", "give one of them as a path")
+    for output in filter(None, (options["iidfile"], options["metadata_file"])):
+        from cli.sink import writable
+
+        writable(output)
     platform = _platform(options["platform"])
     values = {
         "tags": tuple(map(_tag, options["tags"])),

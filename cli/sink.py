@@ -22,10 +22,7 @@ def sink(output: str | None, *, sync: bool) -> Iterator[Write]:
     if output is None:
         yield _writer(1)
         return
-    path = Path(output)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        why = "it is a directory" if path.is_dir() else f'directory "{path.absolute().parent}" does not exist'
-        raise InvalidInput(f"invalid output path: {why}", "name a file in an existing directory")
+    path = writable(output)
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         with path.open("wb", buffering=0) as file:
             yield _writer(file.fileno())
@@ -34,6 +31,15 @@ def sink(output: str | None, *, sync: bool) -> Iterator[Write]:
 
     with atomic_file(path.resolve(), sync=sync) as file:
         yield _flushing(file.fileno()) if sync else _writer(file.fileno())
+
+
+def writable(output: str) -> Path:
+    """The path of a file that can be written, as far as can be seen now. Raises InvalidInput."""
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        why = "it is a directory" if path.is_dir() else f'directory "{path.absolute().parent}" does not exist'
+        raise InvalidInput(f"invalid output path: {why}", "name a file in an existing directory")
+    return path
 
 
 def _flushing(fd: int) -> Write:

@@ -86,7 +86,9 @@ def _no_stage(lexer: Lexer, has_args: bool) -> DockerfileError:
 def _instruction(line: Line, escape: str) -> Instruction:
     name = line.name.upper()
     if name not in PARSERS and name != "ONBUILD":
-        raise line.error(f"unknown instruction: {line.name}", suggestion(name, [*PARSERS, "ONBUILD"]))
+        odd = "\0" in line.name or not line.name.isprintable()
+        hint = "save the file as UTF-8" if odd else suggestion(name, [*PARSERS, "ONBUILD"])
+        raise line.error(f"unknown instruction: {line.name}", hint)
     line = _readable(line, name)
     try:
         flags = parse_flags(name, line.flags)
@@ -102,6 +104,8 @@ def _instruction(line: Line, escape: str) -> Instruction:
 def _readable(line: Line, name: str) -> Line:
     """`line`, which must be UTF-8 where its bytes matter; old files have their authors' names in other encodings."""
     parts = [line.text, *(doc.content for doc in line.heredocs)]
+    if name not in _PROSE and any("\0" in part for part in [line.text, *line.flags]):
+        raise line.error(f"{name} has a NUL byte", "no command, path or variable can have one")
     if not any("\udc80" <= ch <= "\udcff" for part in parts if not part.isascii() for ch in part):
         return line
     if name not in _PROSE:
