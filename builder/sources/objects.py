@@ -32,11 +32,6 @@ class Objects:
         self._caches = caches
         self._waiting = waiting
 
-    def has(self, address: GitAddress, commit: str) -> bool:
-        """Whether the commit is here, so that it can be had without asking anybody."""
-        with self._repository(address, commit, alone=False) as repository:
-            return self._has(address, repository, commit)
-
     def at(self, address: GitAddress, commit: str, top: GitAddress, use: Callable[[Path], T]) -> T:
         """What `use` gives for the directory of a repository with the whole commit, fetched first where it is not here; the
         repository stays as it is meanwhile. Raises what fetching and `use` raise, and NotFound."""

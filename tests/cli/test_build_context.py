@@ -180,6 +180,7 @@ def test_what_is_no_context_is_refused_in_one_clear_line_and_nothing_stays(lamel
         (["-f", "http://127.0.0.1:1/d.git", "."], "names no file"),
         (["ftp://127.0.0.1/c"], "there is no ftp"),
         (["-f", "{site}/large", "."], "more than"),
+        (["git@:x"], "git@:x is no address"),
     ],
 )  # fmt: skip
 def test_contexts_that_cannot_be_had_are_one_clear_line(lamella, site, repository, server, words, said):

@@ -68,8 +68,10 @@ def test_labels_of_the_command_line_come_last_and_may_be_empty(
 def test_the_id_is_written_to_a_file(lamella: Lamella, context: Path, tmp_path: Path) -> None:
     id = lamella("build", "-q", "--iidfile", tmp_path / "iid", context).stdout.strip()
     assert (tmp_path / "iid").read_text() == id
-    done = lamella("build", "--iidfile", tmp_path / "nowhere/iid", context, check=False)
-    assert done.returncode == 1 and "nowhere/iid" in done.stderr
+    for option in ("--iidfile", "--metadata-file"):
+        done = lamella("build", option, tmp_path / "nowhere/iid", context, check=False)
+        # Before anything is built.
+        assert done.returncode == 1 and 'nowhere" does not exist' in done.stderr and "#1" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["--progress=none"], ["--progress=quiet"], ["-q"]])
