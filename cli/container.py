@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.completion import complete_containers
 from cli.main import COMMANDS, LazyGroup
 from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from cli.containers import Workshop
+    from runtime.container import Container
 
 _VERBS = (
     "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "logs", "exec", "attach", "top",
@@ -100,6 +105,17 @@ def prune(settings: Settings, force: bool, filters: tuple[str, ...]) -> None:
     say_total(freed)
 
 
+def _is_late(shop: Workshop, found: Container) -> bool:
+    """Whether the conmon that started us, whose end is not ours here, is gone, and somebody else does our work by now; if
+    not, we end with it."""
+    import signal
+
+    from core import syscalls
+
+    syscalls.die_with_parent(signal.SIGKILL)
+    return os.getppid() != shop.containers.status(found).keeper
+
+
 @click.command(hidden=True)
 @click.argument("id")
 @click.pass_obj
@@ -112,7 +128,10 @@ def cleanup(settings: Settings, id: str) -> None:
 
     with Workshop(settings) as shop:
         found = shop.containers.load(id)
-        end_all_below_keeper(id)
+        if found is None or not (found.isolation and found.isolation.pid):
+            end_all_below_keeper(id)
+        elif _is_late(shop, found):
+            return
         if found is None:
             return
         place = f"{os.path.realpath(settings.root)}/snapshots/{id}/"

@@ -21,7 +21,7 @@ def run(settings: Settings, flags: dict[str, Any]) -> int:
     from cli.creating import check_flags
 
     check_flags(flags)
-    if flags["rm"] and not flags["detach"]:
+    if flags["rm"] and not flags["detach"] and not joins(flags):
         return _run_foreground(settings, flags)
     from cli.containers import Workshop
     from cli.creating import create_container
@@ -30,6 +30,11 @@ def run(settings: Settings, flags: dict[str, Any]) -> int:
     with Workshop(settings) as shop:
         container, lock = create_container(shop, request, flags, running=True)
         return run_monitored(shop, container, lock, attached=not flags["detach"])
+
+
+def joins(flags: dict[str, Any]) -> bool:
+    """Whether it shares namespaces that its keeper must know of before it is there: then conmon keeps it."""
+    return flags["pid"] not in (None, "", "private") or (flags["ipc"] or "").startswith("container:")
 
 
 def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:

@@ -29,6 +29,7 @@ PR_SET_PDEATHSIG = 1
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -118,6 +119,12 @@ def open_tree(path: str | bytes, flags: int = OPEN_TREE_CLONE) -> int:
     return _check(_libc.syscall(_SYS_OPEN_TREE, -100, raw, flags | _OPEN_TREE_CLOEXEC), raw)
 
 
+def move_mount(tree: int, target: str | os.PathLike[str]) -> None:
+    """move_mount(2) (Linux 5.2): attach what `open_tree` copied at `target`."""
+    where = os.fsencode(os.fspath(target))
+    _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", -100, where, _MOVE_MOUNT_F_EMPTY_PATH), where)
+
+
 def die_with_parent(signal_number: int) -> None:
     """prctl(PR_SET_PDEATHSIG): the kernel sends the signal when the thread that forked us ends."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0))
@@ -136,6 +143,11 @@ def has_capability(number: int) -> bool:
 def drop_capability(number: int) -> None:
     """prctl(PR_CAPBSET_DROP): no program executed from now on can gain the capability."""
     _check(_libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0))
+
+
+def no_new_privileges() -> None:
+    """prctl(PR_SET_NO_NEW_PRIVS): no program executed from now on gains anything by its file's mode or capabilities."""
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0))
 
 
 def set_hostname(name: str) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import InvalidInput
 from core.paths import clean
 from runtime.bundle import make_cwd, points
 from runtime.capabilities import choose
@@ -34,6 +35,8 @@ class Box:
         self.pid_file = self.path / "pid"
         self.sandbox = self.path / "netns"
         self.joined: Joined | None = None
+        self.shares_pids = False
+        self.borrowed: dict[str, str] = {}  # what `runtime.borrowed` holds here of other containers, by kind
 
     def mount(self) -> None:
         """Mount the tmpfs, in a mount namespace that is private."""
@@ -79,13 +82,14 @@ class Box:
             from runtime.isolating import device_mounts
 
             mounts += device_mounts(container.isolation, f"{self.path}/dev")
+        _check_devices(mounts)
         Stubs(root).make(*points(mounts))
         check(root, container.command, container.env, container.cwd, [mount.target for mount in mounts])
         spec = self._bundle(container, root, user, mounts, engine).to_spec()
         if not container.plain:
             from runtime.isolating import apply
 
-            apply(spec, container, engine)
+            apply(spec, container, engine, self.borrowed)
         (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
         return spec
 
@@ -128,6 +132,16 @@ class Box:
         from runtime.seccomp import filters
 
         return filters(engine.name, container.seccomp, capabilities(container), self.path.parent)
+
+
+def _check_devices(mounts: list[Mount]) -> None:
+    """A /dev of the user's own must have a real /dev/null: some runtimes hide files by mounting that over them, and follow
+    links (CVE-2025-31133). Raises InvalidInput."""
+    for mount in mounts:
+        if mount.target == "/dev" and mount.kind == "bind":
+            null = f"{mount.source}/null"
+            if not os.path.lexists(null) or os.lstat(null).st_rdev != os.makedev(1, 3):
+                raise InvalidInput(f"{mount.source} cannot be /dev: it has no null device", "mount it somewhere else")
 
 
 def capabilities(container: Container) -> tuple[str, ...]:

@@ -108,6 +108,10 @@ def _create(
     wait_for_former(directory, container.id)
     try:
         box.mount()
+        if container.isolation:
+            from runtime.borrowed import join
+
+            join(box, containers, container, engine)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(directory / container.id)  # the exit file of the last run
         with containers.snapshotter.mounted(
@@ -158,8 +162,9 @@ def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
         os.execve(command[0], command, env)
 
     keeper = fork_keeper(
-        become_conmon, own_session=True, own_mounts=False, announce=lambda pid: note_starting(directory, pid)
-    )
+        become_conmon, own_session=True, own_mounts=False, own_pids=not box.shares_pids,
+        announce=lambda pid: note_starting(directory, pid),
+    )  # fmt: skip
     for fd in (sync_write, start_read, *box.held()):
         os.close(fd)
     with os.fdopen(sync_read, "rb") as answers:

@@ -22,6 +22,7 @@ from runtime.streams import wait
 
 PATIENCE_SECONDS = 10.0
 _CGROUPS = Path("/sys/fs/cgroup")
+_ID_DIGITS = 64
 _STILL = "TtZX"  # states in which a process runs no code (proc(5))
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -122,15 +123,32 @@ def stop_all(first: int, stopped: dict[int, int]) -> bool:
 
 
 def processes(first: int) -> list[int]:
-    """Every process in the pid namespace of `first`, also those that `exec` put there, and all below them."""
+    """Every process of the container: those of its cgroup, or in the pid namespace of `first`, also those that `exec` put
+    there, and all below them."""
+    if its_own := _in_cgroup(first):
+        return sorted(its_own)
     home = _namespace(first)
-    found = {int(name) for name in os.listdir("/proc") if name.isdecimal() and _namespace(int(name)) == home}
+    found = (
+        {first}
+        if home == _namespace(os.getpid())
+        else {int(name) for name in os.listdir("/proc") if name.isdecimal() and _namespace(int(name)) == home}
+    )
     pending = list(found)
     while pending:
         below = [pid for pid in children(pending.pop()) if pid not in found]
         found.update(below)
         pending += below
     return sorted(found)
+
+
+def _in_cgroup(first: int) -> set[int]:
+    from runtime.cgroups import processes as processes_of
+
+    for line in Path(f"/proc/{first}/cgroup").read_text().splitlines():
+        path = line.split(":", 2)[2]
+        if len(path.rpartition("/")[2].rpartition("-")[2]) == _ID_DIGITS and (found := processes_of(path)):
+            return found
+    return set()
 
 
 def _namespace(pid: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from core.clock import format_instant
@@ -82,6 +83,8 @@ def out_of_memory(directory: Path) -> bool:
 def first_process(keeper: int) -> int:
     """The container's own number 1 as the host numbers it: the first process below the keeper in one more pid namespace."""
     depth, pid = len(_namespace_pids(keeper)), keeper
+    if depth == len(_namespace_pids(os.getpid())):  # numbered with us: conmon has no other child
+        return next(iter(children(keeper)), 0)
     while pid:
         if len(_namespace_pids(pid)) > depth:
             return pid

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from runtime.container import Container
@@ -19,12 +20,17 @@ _NAMES = re.compile(r"([a-z]+)=(-?\d+):(-?\d+)")
 DEFAULT = Isolation()
 
 
-def apply(spec: dict[str, Any], container: Container, engine: Engine) -> None:
-    """Change `spec`, a whole config.json that `Bundle.to_spec` gave."""
+def apply(spec: dict[str, Any], container: Container, engine: Engine, joined: Mapping[str, str] | None = None) -> None:
+    """Change `spec`, a whole config.json that `Bundle.to_spec` gave; `joined` is what is shared with other containers."""
     isolation = container.isolation or DEFAULT
     apply_process(spec["process"], isolation)
+    if container.privileged:  # whose devices work, wherever they are mounted
+        for mount in spec["mounts"]:
+            if mount["type"] == "bind":
+                mount["options"] = [option for option in mount["options"] if option != "nodev"]
     _hide(spec["linux"], isolation, privileged=container.privileged)
-    _share(spec, isolation, container)
+    _share(spec, isolation)
+    _join(spec, joined or {})
     if isolation.sysctls:
         sysctls = dict(text.partition("=")[::2] for text in isolation.sysctls)
         spec["linux"]["sysctl"] = spec["linux"].get("sysctl", {}) | sysctls
@@ -98,7 +104,7 @@ def hidden(isolation: Isolation) -> tuple[list[str], list[str]]:
     return masks, [path for path in usual[1] if path not in shown]
 
 
-def _share(spec: dict[str, Any], isolation: Isolation, container: Container) -> None:
+def _share(spec: dict[str, Any], isolation: Isolation) -> None:
     """Namespaces that are the host's, or that the container has besides."""
     linux = spec["linux"]
     shared = {name for name in ("pid", "ipc", "uts") if getattr(isolation, name) == "host"}
@@ -117,6 +123,15 @@ def _share(spec: dict[str, Any], isolation: Isolation, container: Container) -> 
                 }
     if isolation.ipc == "none":
         spec["mounts"] = [mount for mount in spec["mounts"] if mount["destination"] != "/dev/shm"]
+
+
+def _join(spec: dict[str, Any], joined: Mapping[str, str]) -> None:
+    for namespace in spec["linux"]["namespaces"]:
+        if namespace["type"] in joined:
+            namespace["path"] = joined[namespace["type"]]
+    for mount in spec["mounts"]:
+        if mount["destination"] == "/dev/shm" and "shm" in joined:
+            mount |= {"type": "bind", "source": joined["shm"], "options": ["rbind", "nosuid", "noexec", "nodev"]}
 
 
 def _limit(spec: dict[str, Any], isolation: Isolation, container: Container) -> None:

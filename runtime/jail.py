@@ -220,14 +220,16 @@ def _execute(process: dict[str, Any], syscalls: Any, known: Sequence[str], filte
     for limit in process.get("rlimits", ()):
         _set_limit(limit)
     user = process["user"]
+    os.closerange(3, 1 << 16)  # before the working directory, which could be one of them (CVE-2024-21626)
     os.chdir(process["cwd"])
     os.umask(0o022)
     os.setgroups(user.get("additionalGids", []))
     os.setgid(user["gid"])
     os.setuid(user["uid"])
+    if process.get("noNewPrivileges"):
+        syscalls.no_new_privileges()
     env = dict(pair.partition("=")[::2] for pair in process["env"])
     _restore_signals()
-    os.closerange(3, 1 << 16)
     return _exec(process["args"], env)
 
 

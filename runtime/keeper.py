@@ -24,18 +24,21 @@ PASSED_ON = tuple(
 
 
 def fork_keeper(
-    work: Callable[[], int], *, own_session: bool, own_mounts: bool, announce: Callable[[int], None] | None = None
-) -> int:
+    work: Callable[[], int], *, own_session: bool, own_mounts: bool, own_pids: bool = True,
+    announce: Callable[[int], None] | None = None,
+) -> int:  # fmt: skip
     """Fork a keeper that runs `work` and ends with its result; returns its pid, which the keeper itself calls `announce` with.
 
     `own_mounts`: its mounts are its own, and it dies with this process; else it shares this process's mount namespace,
     which the caller has made private, and lives on. Once in a process's life: from now on it can fork only into the
-    keeper's namespace, and start no thread.
+    keeper's namespace, and start no thread. Without `own_pids` its processes are numbered with ours, and do not end with it:
+    only their cgroup knows them all.
     """
     from core import syscalls
 
-    syscalls.unshare(syscalls.CLONE_NEWPID)
-    return fork(lambda alive: _settled(alive if own_mounts else None, own_session, work, announce))
+    if own_pids:
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+    return fork(lambda alive: _settled(alive if own_mounts else None, own_session, own_pids, work, announce))
 
 
 def fork_guarded(work: Callable[[], int], unused: Iterable[int], *, own_session: bool) -> tuple[int, int]:
@@ -98,20 +101,25 @@ def die_with_parent(alive: int) -> None:
 
 
 def _settled(
-    alive: int | None, own_session: bool, work: Callable[[], int], announce: Callable[[int], None] | None
+    alive: int | None,
+    own_session: bool,
+    own_pids: bool,
+    work: Callable[[], int],
+    announce: Callable[[int], None] | None,
 ) -> int:
     from core import syscalls
-    from core.namespaces import enter_private_mounts
+    from core.namespaces import enter_private_mounts, keep_descriptors
 
     if announce:
         announce(int(os.readlink("/proc/self")))  # the outer one: here it is number 1
-
+    keep_descriptors()
     if alive is not None:
         die_with_parent(alive)
         enter_private_mounts()
     if own_session:
         os.setsid()
-    syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    if own_pids:
+        syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
     return work()
 
 

@@ -104,8 +104,18 @@ def check_paths(cwd: str, volumes: Iterable[str]) -> None:
             raise InvalidInput(
                 f"the {what} {path[:60]!r} cannot be a path", "a path has no NUL, and less than 4096 bytes"
             )
-        if what == "volume" and clean(path) == "/":
-            raise InvalidInput(f"invalid volume {path!r}: it would hide the whole image", "give it a directory")
+        if what == "volume":
+            _check_volume(path)
+
+
+def _check_volume(path: str) -> None:
+    """What an image fills must not stand where runtimes and masks trust the kernel's own files (CVE-2019-16884,
+    CVE-2025-31133). Raises InvalidInput."""
+    place = clean(path)
+    if place == "/":
+        raise InvalidInput(f"invalid volume {path!r}: it would hide the whole image", "give it a directory")
+    if place == "/dev" or f"{place}/".startswith(("/proc/", "/sys/")):
+        raise InvalidInput(f"invalid volume {path!r}: it would hide what the kernel has there", "give it another place")
 
 
 def command(request: Request, config: ContainerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
