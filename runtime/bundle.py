@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import InvalidInput
 from core.paths import clean, resolve_in
 from runtime.hosts import hosts, resolv_conf
 from runtime.mounts import Mount
@@ -104,9 +105,21 @@ def points(mounts: Sequence[Mount]) -> tuple[list[str], list[str]]:
     return directories, files
 
 
-def make_cwd(root: str, cwd: str) -> None:
-    """Create the working directory where it is missing, as Docker does: owned by root, mode 0755."""
+def inner_path(root: str, cwd: str) -> str:
+    """Where in the container the working directory `cwd` really is, links followed in `root`.
+
+    Raises InvalidInput for one below a process of /proc: behind its links could be the host's directories (CVE-2024-21626).
+    """
     path = resolve_in(root, clean(cwd))
+    words = path[len(root.rstrip("/")) :].split("/")
+    if words[1:2] == ["proc"] and len(words) > 2 and (words[2] in ("self", "thread-self") or words[2].isdecimal()):
+        raise InvalidInput(f"the working directory {cwd} is below a process of /proc", "choose another with -w")
+    return path
+
+
+def make_cwd(root: str, cwd: str) -> None:
+    """Create the working directory where it is missing, as Docker does: owned by root, mode 0755. Raises InvalidInput."""
+    path = inner_path(root, cwd)
     if not os.path.isdir(path):
         os.makedirs(path, 0o755, exist_ok=True)
 

@@ -56,7 +56,9 @@ def fork_inside(containers: Directories, container: Container, state: Path, work
 
 def _entered(alive: int, descriptors: tuple[int, int], container: Container, state: Path, work: Inside) -> int:
     from core import syscalls
+    from core.namespaces import keep_descriptors
 
+    keep_descriptors()
     die_with_parent(alive)
     mounts, pids = descriptors
     try:

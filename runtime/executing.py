@@ -12,7 +12,7 @@ from core.errors import Conflict
 from core.paths import clean
 from core.value import Value
 from runtime.box import Box, capabilities
-from runtime.bundle import open_nothing
+from runtime.bundle import inner_path, open_nothing
 from runtime.capabilities import ALL
 from runtime.container import Container
 from runtime.containers import Containers
@@ -80,12 +80,18 @@ def _run(words: list[str], name: str, command: Command, box: Box) -> int:
         from runtime.terminal import Console, run_on_terminal
 
         return run_on_terminal(words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open)
-    return wait(spawn(words, stdin=0 if command.stdin_open else open_nothing(), own_group=False))
+    stdin = 0 if command.stdin_open else open_nothing()
+    if any(os.isatty(fd) for fd in (1, 2, stdin)):
+        from runtime.relay import relay
+
+        return relay(words, stdin)
+    return wait(spawn(words, stdin=stdin, own_group=False))
 
 
 def process_of(container: Container, command: Command, box: Box) -> dict[str, Any]:
     """`command` as the runtime spec words it."""
     user = lookup(box.root(), command.user or container.user)
+    inner_path(box.root(), command.cwd or container.cwd)
     env: Sequence[str] = merged_env(container.env, command.env)
     held = ALL if command.privileged else capabilities(container)
     spec = Process(command.args, env, clean(command.cwd or container.cwd), user, held, command.tty).to_spec()

@@ -114,6 +114,10 @@ def _run(container: Container, box: Box, engine: Engine, stdin: int, started: Ca
 
         console = Console(box.path / "console")
         return run_on_terminal(command, console, stdin=container.stdin_open, started=started)
+    if any(os.isatty(fd) for fd in (1, 2, stdin)):
+        from runtime.relay import relay
+
+        return relay(command, stdin, started)
     child = spawn(command, stdin=stdin, own_group=False)
     started(child)
     return wait(child)
