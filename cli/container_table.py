@@ -62,7 +62,7 @@ ISOLATION: tuple[Flag, ...] = (
     (("--userns",), {"metavar": "host", "help": "Users are the host's."}),
     (("--cgroupns",), {"metavar": "host|private", "help": "Whether it sees the host's cgroup paths."}),
     (("--oom-score-adj",), {"type": int, "metavar": "NUMBER", "help": "How readily the kernel kills it for memory: -1000 to 1000."}),
-    (("--runtime",), {"metavar": "NAME", "help": "The OCI runtime that starts it: crun, runc, …, or a path."}),
+    (("--runtime",), {"metavar": "NAME", "envvar": "LAMELLA_RUNTIME", "help": "The OCI runtime that starts it: crun, runc, …, or a path; chroot is lamella's own."}),
     (("--storage-opt",), {"multiple": True, "metavar": "NAME=VALUE", "hidden": True}),
     (("--isolation",), {"metavar": "default", "hidden": True}),
 )  # fmt: skip

@@ -18,6 +18,7 @@ CANDIDATES = (
     ("crun", ("--cgroup-manager=cgroupfs",), True),
     ("youki", (), True),
     ("runc", (), True),
+    ("runsc", (), True),
 )
 CHROOT = Engine("chroot", "")
 GOOD_ENOUGH = 0.015  # seconds: what starts within this is not raced against the rest

@@ -9,7 +9,7 @@ from core.value import replace
 from runtime import cgroups
 from runtime.container import Container
 from runtime.engine import Engine
-from runtime.probe import CANDIDATES, PLACES
+from runtime.probe import CANDIDATES, CHROOT, PLACES
 
 _CGROUP_OPTIONS = {"crun": ("--cgroup-manager=cgroupfs",)}
 
@@ -20,11 +20,16 @@ def engine_for(container: Container, usual: Engine) -> Engine:
         return usual
     wanted = container.isolation.runtime if container.isolation else ""
     engine = find(wanted) if wanted else usual
+    if engine.name == "runsc":  # whose network stack is its own: it must be told that there is nothing to take over
+        network = container.network if container.network in ("host", "none") else "sandbox"
+        engine = replace(engine, options=(*engine.options, f"--network={network}"))
     return with_cgroup(engine) if wants_cgroup(container) else engine
 
 
 def find(name: str) -> Engine:
     """The runtime of this name, or at this path. Raises InvalidInput."""
+    if name == CHROOT.name:
+        return CHROOT
     known = {candidate: options for candidate, options, keeps in reversed(CANDIDATES)}
     for place in (name,) if name.startswith("/") else (f"{directory}/{name}" for directory in PLACES):
         if os.access(place, os.X_OK):
