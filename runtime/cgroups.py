@@ -20,6 +20,8 @@ from runtime.state import cgroups_of
 ROOT = Path("/sys/fs/cgroup")
 ALL = "/lamella"  # where every container's cgroup is, unless it has another --cgroup-parent
 OOM = "oom"  # a file in the directory of a container that ended with processes killed for want of memory
+SHORT_LIVED = ("lamella-step-", "lamella-probe-")
+AGE_SECONDS = 60.0
 PATIENCE_SECONDS = 0.5  # for the kernel to take the last dead process out
 _V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "perf_event", "net_cls", "net_prio",
        "hugetlb", "rdma", "misc", "systemd")  # fmt: skip
@@ -129,6 +131,17 @@ def sweep(state: Path, lives: Callable[[str], bool]) -> None:
     for name in cgroups_of(state):
         if not lives(name.removeprefix(prefix)):
             remove(f"{ALL}/{name}")
+
+
+def sweep_short_lived() -> None:
+    """Remove the empty cgroups of RUN steps and probes whose runtime was killed. A step that is just starting has an empty
+    one too, but not for as long as AGE_SECONDS."""
+    for tree in (ROOT, ROOT / "pids", ROOT / "memory", ROOT / "systemd"):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(tree):
+                if entry.name.startswith(SHORT_LIVED) and time.time() - entry.stat().st_mtime > AGE_SECONDS:
+                    path = f"/{entry.name}"
+                    _remove_empty(places(path) if not processes(path) else ())
 
 
 def oom_kills(path: str) -> int:

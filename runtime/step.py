@@ -83,6 +83,11 @@ def step_runner(root: Path, progress: Progress) -> StepRunner:
     if engine.path:
         from runtime.oci_step import OciSteps
 
+        if engine.cgroups:
+            from runtime.cgroups import sweep_short_lived
+
+            sweep_short_lived()
+
         return OciSteps(engine, state)
     from runtime.chroot import ChrootSteps
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ class TestApplied:
         assert run("-m", "16m", "--memory-swap", "16m", "bb", "tail", "/dev/zero", check=False).returncode == 137
 
     def test_who_forks_too_much_is_stopped(self, run: Lamella) -> None:
-        script = "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait"
-        done = run("--pids-limit", "4", "bb", "sh", "-c", script, check=False)
+        script = "i=0; while [ $i -lt 30 ]; do sleep 1 & i=$((i+1)); done; wait"
+        done = run("--pids-limit", "16", "bb", "sh", "-c", script, check=False)
         assert "can't fork" in done.stderr
         assert "can't fork" not in run("--pids-limit", "-1", "bb", "sh", "-c", script).stderr
 
@@ -161,6 +162,24 @@ class TestLifeCycle:
             assert name not in left and other in left
         finally:
             cgroups.remove(f"/lamella/{other}")
+
+    def test_cgroups_that_killed_steps_left_are_swept_and_those_of_living_ones_are_not(self) -> None:
+        name = f"/lamella-step-{os.urandom(4).hex()}"
+        sleeper = subprocess.Popen(["sleep", "30"])
+        try:
+            for each in (name, f"{name}-young", f"{name}-busy"):
+                place = cgroups.ROOT / "pids" / each.lstrip("/")
+                place.mkdir()
+                if "young" not in each:
+                    os.utime(place, (1, 1))
+            (cgroups.ROOT / f"pids{name}-busy/cgroup.procs").write_text(str(sleeper.pid))
+            cgroups.sweep_short_lived()
+            assert [bool(cgroups.places(f"{name}{rest}")) for rest in ("", "-young", "-busy")] == [False, True, True]
+        finally:
+            sleeper.kill()
+            sleeper.wait()
+            for rest in ("", "-young", "-busy"):
+                cgroups.remove(f"{name}{rest}")
 
     def test_usage_is_read_where_it_is_kept(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         from runtime.state import state_directory
