@@ -105,11 +105,11 @@ def nodev_root(rootfs: str) -> dict[str, Any]:
     return {"destination": "/.", "type": "bind", "source": rootfs, "options": ["bind", "remount", "nodev"]}
 
 
-def overlaid(mounts: Iterable[dict[str, Any]], own: Iterable[Mount]) -> list[dict[str, Any]]:
-    """The standard mounts, less those the user replaces, then the user's, outer before inner."""
-    own = sorted(own, key=lambda mount: mount.target.count("/"))
-    replaced = {mount.target for mount in own}
-    return [m for m in mounts if m["destination"] not in replaced] + [m.to_spec() for m in own]
+def overlaid(mounts: Iterable[dict[str, Any]], wanted: Iterable[Mount]) -> list[dict[str, Any]]:
+    """The standard mounts, in whose place the user's may stand, then the user's others, outer before inner."""
+    own = {mount.target: mount for mount in sorted(wanted, key=lambda mount: mount.target.count("/"))}
+    standard = [own.pop(m["destination"]).to_spec() if m["destination"] in own else m for m in mounts]
+    return standard + [mount.to_spec() for mount in own.values()]
 
 
 def complete_env(env: Sequence[str], user: User, *, terminal: bool = False) -> list[str]:

@@ -18,7 +18,7 @@ PLAIN = [
 ]  # fmt: skip
 DOUBTFUL = [
     "", "--rm", "--help", "-h", "--no-such bb", "-x bb", "-dp 80:80 bb", "-eA=1 bb", "--rm=false bb", "--rm=true bb", "-- bb",
-    "--pull sometimes bb", "--stop-timeout soon bb", "--no-sig-proxy bb", "--sig-proxy=false bb", "--gpus all bb", "--nam x bb",
+    "--pull sometimes bb", "--stop-timeout soon bb", "--no-sig-proxy bb", "--sig-proxy=false bb", "--use-api-socket bb", "--nam x bb",
 ]  # fmt: skip
 
 
