@@ -68,8 +68,15 @@ class Client:
 
     def push(self, name: str, size: int, pieces: int = 0) -> None:
         """An image with a layer of `size` bytes, tagged `latest`."""
-        layer = content(size)
-        raw, digest = manifest(size)
+        self._push(name, content(size), *manifest(size), pieces)
+
+    def push_new(self, name: str, size: int) -> None:
+        """The same with a layer that nobody has pushed before."""
+        layer = new_content(size)
+        digest = new_digest(layer)
+        self._push(name, layer, image(digest, size), digest, 0)
+
+    def _push(self, name: str, layer: bytes | bytearray, raw: bytes, digest: str, pieces: int) -> None:
         self.push_blob(name, layer, digest, pieces)
         self.push_blob(name, CONFIG, sha256(CONFIG), 0)
         self.ask("PUT", f"/v2/{name}/manifests/latest", raw, 201, kind=MANIFEST)
@@ -89,15 +96,41 @@ def manifest(size: int) -> tuple[bytes, str]:
     """The manifest of the image with that layer, and the layer's digest."""
     if size not in _manifests:
         digest = sha256(content(size))
-        layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size}
-        config = {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": sha256(CONFIG),
-            "size": len(CONFIG),
-        }
-        data = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
-        _manifests[size] = json.dumps(data).encode(), digest
+        _manifests[size] = image(digest, size), digest
     return _manifests[size]
+
+
+def image(digest: str, size: int) -> bytes:
+    """The manifest of an image with one layer."""
+    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size}
+    config = {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": sha256(CONFIG),
+        "size": len(CONFIG),
+    }
+    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}).encode()
+
+
+TAIL = 16
+_new: dict[int, bytearray] = {}
+_heads: dict[int, Any] = {}
+
+
+def new_content(size: int) -> bytearray:
+    """`size` bytes of which the last ones are new; the same buffer each time in one process."""
+    layer = _new.setdefault(size, bytearray(content(size)))
+    layer[-TAIL:] = os.urandom(TAIL)
+    return layer
+
+
+def new_digest(layer: bytearray) -> str:
+    """Its digest, for which the bytes that do not change are hashed once."""
+    size = len(layer)
+    if size not in _heads:
+        _heads[size] = hashlib.sha256(memoryview(layer)[:-TAIL])
+    whole = _heads[size].copy()
+    whole.update(layer[-TAIL:])
+    return f"sha256:{whole.hexdigest()}"
 
 
 def _path(location: str) -> str:
@@ -125,6 +158,10 @@ def _push(size: int, pieces: int = 0) -> Step:
     return lambda client, number, choose: client.push(f"zb/push-{choose.getrandbits(48):x}-{number}", size, pieces)
 
 
+def _push_new(size: int) -> Step:
+    return lambda client, number, choose: client.push_new(f"zb/new-{choose.getrandbits(48):x}-{number}", size)
+
+
 def _pull(size: int) -> Step:
     return lambda client, number, choose: client.pull(f"zb/pull-{size}", size)
 
@@ -147,13 +184,15 @@ SIZES = (1, 10, 100)
 
 
 def workloads() -> list[Workload]:
-    """The sixteen that need no upstream; the two of syncing on demand wait for the pull-through cache."""
+    """The sixteen that need no upstream; the two of syncing on demand wait for the pull-through cache. zb pushes one layer
+    of each size again and again: three more push layers that are new."""
     counts = {1: 200, 10: 60, 100: 20}
     thirds = {1: 33, 10: 33, 100: 33}
     usual = {1: 20, 10: 70, 100: 10}
     return [
         Workload("Get Catalog", _catalog, 2000),
         *(Workload(f"Push Monolith {n}MB", _push(n * MIB), counts[n]) for n in SIZES),
+        *(Workload(f"Push Monolith {n}MB, each layer new", _push_new(n * MIB), counts[n]) for n in SIZES),
         *(Workload(f"Push Chunk Streamed {n}MB", _push(n * MIB, 10), counts[n]) for n in SIZES),
         *(Workload(f"Pull {n}MB", _pull(n * MIB), 2 * counts[n], reads=True) for n in SIZES),
         Workload("Pull Mixed 20% 1MB, 70% 10MB, 10% 100MB", _mixed(*((usual[n], _pull(n * MIB)) for n in SIZES)), 80, reads=True),
@@ -228,6 +267,7 @@ def measure(
     for place in places if workloads else ():
         for size in SIZES:
             place.hold(f"zb/pull-{size * MIB}", size * MIB)
+            new_digest(new_content(size * MIB))  # before the first fork
     rows = []
     for workload in workloads:
         row: dict[str, Any] = {"title": workload.title, "by": {}}
