@@ -9,6 +9,7 @@ from core.value import replace
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from layer.pack import PACK_VERSION
+from store.disk import disk_errors
 from store.layers import Layer
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Arrival:
         return layer
 
     def _written(self, give: Callable[[Callable[[bytes | memoryview], object]], object]) -> Digest:
-        with self._store.blobs.writer() as writer:
+        with disk_errors(self._store.root), self._store.blobs.writer() as writer:
             give(writer.write)
             return writer.commit().digest
 

@@ -305,6 +305,25 @@ class TestRecipe:
         assert kept.damaged is None and kept.recipe is None and kept.blob
         layers.verify(kept)
 
+    def test_a_recipe_that_finds_no_room_is_told_and_leaves_nothing(self, tmp_path: Path) -> None:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for content in (os.urandom(2_200_000), b"takes its place"):
+                info = tarfile.TarInfo("file")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+        def work() -> None:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path], check=True)
+            with Store.open(tmp_path / "store") as store:
+                layers = Layers(store, Overlay(store.root))
+                arrival = layers.receive(io.BytesIO(out.getvalue()), recorded=True)
+                with pytest.raises(Unavailable, match="no space left"), arrival:
+                    arrival.keep_recipe()
+                assert left(store) == []
+
+        inside(work)
+
     def test_a_tar_that_breaks_off_leaves_nothing(self, store: Store, layers: Layers) -> None:
         with pytest.raises(LamellaError):
             layers.receive(io.BytesIO(a_tar()[:700]), recorded=True)
