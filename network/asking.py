@@ -6,11 +6,10 @@ They listen on ports of their own, so that a name server in the container may ha
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 
-from network.firewall import nft
+from network.firewall import nft_beside
 from network.resolv import OWN
 from network.sandbox import Sandbox
 
@@ -29,23 +28,15 @@ table ip lamella_names {{
 
 @contextlib.contextmanager
 def asked_in(sandbox: Sandbox) -> Iterator[list[int]]:
-    """The descriptors of a UDP and a TCP socket in the sandbox, closed after the block. Replaces what was there before."""
-    with sandbox.entered():
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
+    """The descriptors of a UDP and a TCP socket in the sandbox, closed after the block, when the rules are there as well.
+    Replaces what was there before."""
+    with contextlib.ExitStack() as stack:
+        with sandbox.entered():
+            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
+            tcp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
             for sock in (udp, tcp):
                 sock.bind((OWN, 0))
             tcp.listen(16)
-            nft(_RULES.format(own=OWN, udp=udp.getsockname()[1], tcp=tcp.getsockname()[1]))
-        except BaseException:
-            udp.close()
-            tcp.close()
-            raise
-    with udp, tcp:
+            rules = _RULES.format(own=OWN, udp=udp.getsockname()[1], tcp=tcp.getsockname()[1])
+            stack.enter_context(nft_beside(rules))
         yield [udp.fileno(), tcp.fileno()]
-
-
-def pipe_of_life() -> tuple[int, int]:
-    """A pipe: who holds the second end lives, and who reads from the first learns when all that do have ended."""
-    return os.pipe()

@@ -7,8 +7,9 @@ hold for our packets as for all others.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from core.errors import Unavailable, Unsupported
@@ -149,13 +150,24 @@ class NftFailed(Unavailable):
 
 def nft(script: str) -> None:
     """Give nft a script: all of it happens, or nothing. Raises Unsupported without nft, NftFailed where it refuses."""
+    with nft_beside(script):
+        pass
+
+
+@contextlib.contextmanager
+def nft_beside(script: str) -> Iterator[None]:
+    """The same, while the block does something else."""
     given, said = os.memfd_create("nft"), os.memfd_create("said")
     try:
         os.write(given, script.encode())
         os.lseek(given, 0, os.SEEK_SET)
         actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
         pid = os.posix_spawn(program(), ["nft", "-f", "-"], {"LC_ALL": "C"}, file_actions=actions, setsigmask=[])
-        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        try:
+            yield
+        finally:
+            status = os.waitpid(pid, 0)[1]
+        if os.waitstatus_to_exitcode(status):
             text = os.pread(said, 2000, 0).decode(errors="replace").strip()
             raise NftFailed(f"nft cannot change the firewall: {text}", "`nft list ruleset` shows what is there")
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.value import Value, replace
+from network.asking import asked_in
 from network.hub import Hub, gateways
 from network.model import Endpoint, Network
 from network.ports import Held, parse, wanted_of_exposed
@@ -62,7 +63,9 @@ def join(container: Container, path: Path, directory: Path, proc: str) -> Joined
         return share(container, path, directory, proc)
     joins = joins_of(container, directory)
     if not joins:
-        return Joined(sandbox_hosts(container.hostname, [], container.add_hosts, ""), _resolv(net, named=False).text())
+        return Joined(
+            sandbox_hosts(container.hostname, [], container.add_hosts, ""), resolv_of(net, named=False).text()
+        )
     root, state = directory.parent.parent, path.parent.parent
     held = Held()
     with Hub(root, state) as hub, Sandbox.create(path) as sandbox:
@@ -80,16 +83,17 @@ def _join(
     net = container.net or Networking()
     networks = [hub.networks.find(one["network"]) for one in joins]
     outlet = way_out(networks, joins)
-    endpoints = []
-    for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
-        endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
-        if number == outlet:
-            endpoint = replace(endpoint, ports=_ports(container, network, held))
-        endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
     named = any(network.named for network in networks)
+    endpoints = []
     life, alive = os.pipe()
-    with os.fdopen(life):
-        introduce(hub, container, endpoints, sandbox, life)
+    with os.fdopen(life), contextlib.ExitStack() as stack:
+        sockets = stack.enter_context(asked_in(sandbox)) if named else []
+        for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
+            endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
+            if number == outlet:
+                endpoint = replace(endpoint, ports=_ports(container, network, held))
+            endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
+        introduce(hub, container, endpoints, [life, *sockets])
     links, env = list[tuple[str, str]](), list[str]()
     if net.links and not named:
         from runtime.links import linked
@@ -101,7 +105,7 @@ def _join(
     own = [(address, container.hostname) for endpoint in endpoints for address in endpoint.plain]
     return Joined(
         sandbox_hosts(container.hostname, own + links, container.add_hosts, gateway),
-        _resolv(net, named=named).text(), str(path), tuple(env), (alive, *held.hand_over()),
+        resolv_of(net, named=named).text(), str(path), tuple(env), (alive, *held.hand_over()),
     )  # fmt: skip
 
 
@@ -138,30 +142,21 @@ def _ports(container: Container, network: Network, held: Held) -> Any:
     return tuple(held.take(wanted, host_binding(network), v6=network.ipv6))
 
 
-def _resolv(net: Networking, *, named: bool) -> Resolv:
+def resolv_of(net: Networking, *, named: bool) -> Resolv:
+    """What the container's resolv.conf says."""
     wanted = combined(Resolv.of_host(), net.dns, net.dns_search, net.dns_options)
     return asking_us(wanted) if named else wanted if not net.joins else reachable(wanted)
 
 
-def introduce(
-    hub: Hub, container: Container, endpoints: Sequence[Endpoint], sandbox: Sandbox | None, life: int
-) -> None:
-    """Tell the steward of the container: new to it where there is a sandbox, whose end `life` tells; else where it is now."""
+def introduce(hub: Hub, container: Container, endpoints: Sequence[Endpoint], descriptors: Sequence[int] = ()) -> None:
+    """Tell the steward of the container: new to it with `descriptors` (what tells of its end, and the sockets it asks on, if
+    any); else where it is now."""
     found = visit(hub.state)
     if found is None:
         return  # whoever was to start one has been killed, or ends: its next command does
     with found:
         networks = [hub.networks.get(endpoint.network) for endpoint in endpoints]
-        order = {"do": "join", "id": container.id, **_known(container, endpoints, networks)}
-        if sandbox is None:
-            found.tell(order)
-        elif any(network is not None and network.named for network in networks):
-            from network.asking import asked_in
-
-            with asked_in(sandbox) as sockets:
-                found.tell(order, [life, *sockets])
-        else:
-            found.tell(order, [life])
+        found.tell({"do": "join", "id": container.id, **_known(container, endpoints, networks)}, descriptors)
 
 
 def _known(container: Container, endpoints: Sequence[Endpoint], networks: Sequence[Network | None]) -> dict[str, Any]:

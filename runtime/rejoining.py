@@ -12,13 +12,15 @@ from typing import Any
 from core.errors import Conflict, InvalidInput, LamellaError
 from core.files import write_file
 from core.value import replace
+from network.asking import asked_in
 from network.hub import Hub, gateways
 from network.model import Endpoint, Network
 from network.sandbox import Sandbox
 from network.visiting import Visit
 from runtime.container import Container
 from runtime.directories import Directories
-from runtime.joining import OVERRIDE, introduce, joins_of, new_endpoint, way_out
+from runtime.joining import OVERRIDE, introduce, joins_of, new_endpoint, resolv_of, way_out
+from runtime.networking import Networking
 from runtime.stewarding import steward
 
 
@@ -45,9 +47,18 @@ def _introduce(hub: Hub, id: str) -> None:
     try:
         with Sandbox.open(sandbox_path(hub.state, keeper)) as sandbox:
             if directories.status(container).keeper == keeper:
-                introduce(hub, container, hub.networks.endpoints_of(id), sandbox, life)
+                _introduce_anew(hub, container, hub.networks.endpoints_of(id), sandbox, life)
     finally:
         os.close(life)
+
+
+def _introduce_anew(hub: Hub, container: Container, endpoints: list[Endpoint], sandbox: Sandbox, life: int) -> None:
+    networks = [hub.networks.get(endpoint.network) for endpoint in endpoints]
+    if any(network is not None and network.named for network in networks):
+        with asked_in(sandbox) as sockets:
+            introduce(hub, container, endpoints, [life, *sockets])
+    else:
+        introduce(hub, container, endpoints, [life])
 
 
 def connect(hub: Hub, directories: Directories, container: Container, wanted: dict[str, Any]) -> None:
@@ -91,7 +102,25 @@ def _connect_now(
     endpoint = new_endpoint(container, network, wanted, interface, outlet=False)
     endpoint = hub.attach(network, endpoint, sandbox, (wanted["ip"], wanted["ip6"]))
     _choose_way_out(hub, [*endpoints, endpoint], sandbox)
-    introduce(hub, container, hub.networks.endpoints_of(container.id), None, -1)
+    everywhere = hub.networks.endpoints_of(container.id)
+    if network.named and not any(
+        there and there.named for there in map(hub.networks.get, (e.network for e in endpoints))
+    ):
+        _give_names(hub, container, everywhere, sandbox)
+    else:
+        introduce(hub, container, everywhere)
+
+
+def _give_names(hub: Hub, container: Container, endpoints: list[Endpoint], sandbox: Sandbox) -> None:
+    """A container that had none so far, on the default bridge alone, asks the steward from now on."""
+    keeper = Directories(hub.networks.root).status(container).keeper
+    life = os.pidfd_open(keeper)
+    try:
+        _introduce_anew(hub, container, endpoints, sandbox, life)
+    finally:
+        os.close(life)
+    path = sandbox_path(hub.state, keeper).with_name("resolv.conf")
+    path.write_bytes(resolv_of(container.net or Networking(), named=True).text())  # in place: it is mounted
 
 
 def _choose_way_out(hub: Hub, endpoints: list[Endpoint], sandbox: Sandbox) -> None:
@@ -130,7 +159,7 @@ def disconnect(hub: Hub, directories: Directories, container: Container, network
             left_endpoints = hub.networks.endpoints_of(container.id)
             _choose_way_out(hub, left_endpoints, sandbox)
             with steward(directories.root, hub.state):
-                introduce(hub, container, left_endpoints, None, -1)
+                introduce(hub, container, left_endpoints)
     _keep(directories, container, left)
 
 
@@ -159,4 +188,4 @@ def follow_name(root: Path, state: Path, container: Container, before: str) -> N
             hub.networks.put_endpoint(replace(endpoint, names=tuple(names)))
         if endpoints:
             with steward(root, state):
-                introduce(hub, container, hub.networks.endpoints_of(container.id), None, -1)
+                introduce(hub, container, hub.networks.endpoints_of(container.id))

@@ -48,6 +48,17 @@ def test_connecting_and_disconnecting_takes_hold_at_once_and_lasts(lamella: Lame
     assert ask(lamella, "na", "http://web/") == "web"
 
 
+def test_a_container_of_the_default_bridge_has_names_once_it_is_connected_to_a_network(
+    lamella: Lamella, serve: Serve
+) -> None:
+    lamella("network", "create", "na")
+    serve("web", "--network", "na")
+    serve("old", "--network", "bridge")
+    lamella("network", "connect", "na", "old")
+    assert lamella("exec", "old", "wget", "-qO-", "http://web/").stdout == "web\n"
+    assert ask(lamella, "na", "http://old/") == "old"
+
+
 def test_a_stopped_container_can_be_connected(lamella: Lamella, bb: str) -> None:
     for name in ("na", "nb"):
         lamella("network", "create", name)
