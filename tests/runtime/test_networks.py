@@ -354,9 +354,72 @@ class TestPorts:
             ).stdout  # fmt: skip
         assert far in said
 
+    def test_a_thousand_ports_are_one_rule_and_no_process_more(
+        self, lamella: Lamella, bb: str, store_root: Path
+    ) -> None:
+        lamella("network", "create", "na")
+        first = free_run(1000)
+        flags = ("--network", "na", "-p", f"127.0.0.1:{first}-{first + 999}:7000-7999")
+        lamella("run", "-d", "--name", "web", *flags, bb, "sh", "-c", "nc -l -p 7999 -e echo last")
+        with socket.create_connection(("127.0.0.1", first + 999), timeout=3) as stream:
+            assert stream.recv(100) == b"last\n"
+        table = Firewall(state_directory(store_root)).table
+        rules = subprocess.run(
+            ["nft", "-s", "list", "table", "inet", table], capture_output=True, text=True, check=True
+        ).stdout
+        assert rules.count(" map @") == 4
+        assert lamella("ps", "--format", "{{.Ports}}").stdout == f"127.0.0.1:{first}-{first + 999}->7000-7999/tcp\n"
+
+    def test_a_flushed_table_is_whole_again_with_the_next_container(
+        self, lamella: Lamella, serve: Serve, store_root: Path
+    ) -> None:
+        lamella("network", "create", "na")
+        port = free_port()
+        serve("web", "--network", "na", "-p", f"{port}:80")
+        table = Firewall(state_directory(store_root)).table
+        subprocess.run(["nft", "delete", "table", "inet", table], check=True)
+        lamella("run", "--rm", "--network", "na", "bb", "true")
+        assert fetch("127.0.0.1", port) == "web"
+
+    def test_a_bridge_has_the_name_that_is_asked_for_but_no_other_s(self, lamella: Lamella, bb: str) -> None:
+        name = f"lt{os.getpid() % 10**6}"
+        lamella("network", "create", "-o", f"com.docker.network.bridge.name={name}", "na")
+        lamella("run", "-d", "--name", "box", "--network", "na", bb, "sleep", "60")
+        assert subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
+        lamella("rm", "-f", "box")
+        lamella("network", "rm", "na")
+        assert subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 1
+        subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+        try:
+            lamella("network", "create", "-o", f"com.docker.network.bridge.name={name}", "na")
+            said = lamella("run", "--rm", "--network", "na", bb, "true", check=False)
+            assert (
+                said.returncode == 125 and f"the interface {name} exists already, and is not lamella's" in said.stderr
+            )
+            lamella("network", "rm", "na")
+            assert subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
+        finally:
+            subprocess.run(["ip", "link", "del", name], check=True)
+
     def test_with_the_host_s_network_ports_are_said_to_be_discarded(self, lamella: Lamella, bb: str) -> None:
         said = lamella("run", "--rm", "--network", "host", "-p", "80:80", bb, "true")
         assert said.stderr == "WARNING: Published ports are discarded when using host network mode\n"
+
+
+def free_run(count: int) -> int:
+    """The first of so many neighbouring free ports."""
+    for first in range(20000, 30000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for number, sock in enumerate(sockets):
+                sock.bind(("127.0.0.1", first + number))
+            return first
+        except OSError:
+            continue
+        finally:
+            for sock in sockets:
+                sock.close()
+    raise AssertionError("no free ports")
 
 
 class neighbour:
