@@ -360,7 +360,7 @@ class TestPorts:
         lamella("network", "create", "na")
         first = free_run(1000)
         flags = ("--network", "na", "-p", f"127.0.0.1:{first}-{first + 999}:7000-7999")
-        lamella("run", "-d", "--name", "web", *flags, bb, "sh", "-c", "nc -l -p 7999 -e echo last")
+        lamella("run", "-d", "--name", "web", *flags, bb, "sh", "-c", "nc -l -p 7999 -e echo last; sleep 60")
         with socket.create_connection(("127.0.0.1", first + 999), timeout=3) as stream:
             assert stream.recv(100) == b"last\n"
         table = Firewall(state_directory(store_root)).table
