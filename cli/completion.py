@@ -55,9 +55,18 @@ def complete_running(ctx: click.Context, parameter: click.Parameter, incomplete:
     )
 
 
+def complete_volumes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of volumes that begin like `incomplete`."""
+    return _complete(ctx, incomplete, lambda store, text: store.volumes.beginning(text, MAX_NAMES))
+
+
 def complete_objects(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Names of containers and images that begin like `incomplete`."""
-    return complete_containers(ctx, parameter, incomplete) + complete_images(ctx, parameter, incomplete)
+    """Names of containers, images and volumes that begin like `incomplete`."""
+    return [
+        name
+        for complete in (complete_containers, complete_images, complete_volumes)
+        for name in complete(ctx, parameter, incomplete)
+    ]
 
 
 def complete_networks(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

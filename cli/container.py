@@ -134,10 +134,11 @@ def cleanup(settings: Settings, id: str) -> None:
             return
         if found is None:
             return
-        place = f"{os.path.realpath(settings.root)}/snapshots/{id}/"
+        root = os.path.realpath(settings.root)
+        places = (f"{root}/snapshots/{id}/", f"{root}/volumes/")
         with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
             mounted = [line.split()[1] for line in mounts]
         for path in reversed(mounted):
-            if path.startswith(place):
+            if path.startswith(places):
                 syscalls.unmount(path)
         shop.containers.finish(found, *read_exit(shop.containers.directory(found)))

@@ -15,7 +15,7 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
     """The Request that parsed flags mean. Raises InvalidInput, Unsupported."""
     from runtime.request import Request
 
-    mounts, anonymous = mounted(flags, cwd)
+    mounts, anonymous, wishes = mounted(flags, cwd)
     network, net = networking(flags)
     entrypoint = flags["entrypoint"]
     return Request(
@@ -24,7 +24,8 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
         env=environment(flags["env_file"], flags["env"], environ), cwd=flags["workdir"], user=flags["user"],
         name=flags["name"], hostname=flags["hostname"], labels=labels(flags["label_file"], flags["label"]),
         network=network, net=net, stop_signal=flags["stop_signal"], stop_timeout=flags["stop_timeout"],
-        mounts=mounts, volumes=anonymous,
+        mounts=mounts, volumes=anonymous, volumes_from=tuple(flags["volumes_from"]),
+        volume_driver=flags["volume_driver"] or "", volume_wishes=wishes,
         ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
         cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
         tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
@@ -41,14 +42,39 @@ def command_words(argv: Sequence[str]) -> Sequence[str]:
     return () if at is None else argv[at + 1 :]
 
 
-def mounted(flags: Mapping[str, Any], cwd: str) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
-    """The mounts and the anonymous volumes that -v, --mount and --tmpfs ask for."""
+def mounted(flags: Mapping[str, Any], cwd: str) -> tuple[tuple[Mount, ...], tuple[str, ...], tuple[Any, ...]]:
+    """The mounts and the anonymous volumes that -v, --mount and --tmpfs ask for, and how volumes are to be made."""
     if not (flags["volume"] or flags["mount"] or flags["tmpfs"]):
-        return (), ()
-    from cli.mount_flags import mounts, tmpfs, volumes
+        return (), (), ()
+    found: list[Mount] = []
+    anonymous: tuple[str, ...] = ()
+    wishes: tuple[Any, ...] = ()
+    if flags["tmpfs"]:
+        from cli.mount_flags import tmpfs
 
-    binds, anonymous = volumes(flags["volume"], cwd)
-    return (*binds, *mounts(flags["mount"], cwd), *tmpfs(flags["tmpfs"])), anonymous
+        found += tmpfs(flags["tmpfs"])
+    if flags["mount"]:
+        from cli.mount_spec import mounts
+
+        asked, wishes = mounts(flags["mount"], cwd)
+        found += asked
+    if flags["volume"]:
+        from cli.volume_flags import volumes
+
+        binds, anonymous = volumes(flags["volume"], cwd)
+        found += binds
+    return _all_different(found), anonymous, wishes
+
+
+def _all_different(mounts: list[Mount]) -> tuple[Mount, ...]:
+    targets: set[str] = set()
+    for mount in mounts:
+        if mount.target in targets:
+            from core.errors import InvalidInput
+
+            raise InvalidInput(f"Duplicate mount point: {mount.target}", "mount one thing at a place")
+        targets.add(mount.target)
+    return tuple(mounts)
 
 
 # Of the tables ISOLATION and LIMITS, all that a plain run does not have.

@@ -25,8 +25,10 @@ PROCESS: tuple[Flag, ...] = (
     (("-q", "--quiet"), {"is_flag": True, "help": "Do not show the progress of a pull."}),
 )  # fmt: skip
 MOUNTS: tuple[Flag, ...] = (
-    (("-v", "--volume"), {"multiple": True, "metavar": "SOURCE:TARGET[:ro]", "help": "Bind a directory or file of the host."}),
-    (("--mount",), {"multiple": True, "metavar": "type=bind|tmpfs,…", "help": "Mount a directory, file or tmpfs."}),
+    (("-v", "--volume"), {"multiple": True, "metavar": "[SOURCE:]TARGET[:OPTIONS]", "help": "Mount a volume, or a directory or file of the host."}),
+    (("--mount",), {"multiple": True, "metavar": "type=volume|bind|tmpfs|image,…", "help": "Mount a volume, directory, file, tmpfs or image."}),
+    (("--volumes-from",), {"multiple": True, "metavar": "CONTAINER[:ro|rw]", "help": "Mount what another container has mounted."}),
+    (("--volume-driver",), {"metavar": "NAME", "help": "Driver of the volumes that are made.  [default: local]"}),
     (("--tmpfs",), {"multiple": True, "metavar": "TARGET[:OPTIONS]", "help": "Mount a tmpfs."}),
     (("--read-only",), {"is_flag": True, "help": "Mount the root file system read-only."}),
     (("--shm-size",), {"metavar": "SIZE", "help": "Size of /dev/shm.  [default: 64m]"}),

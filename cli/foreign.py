@@ -16,13 +16,13 @@ from core.errors import Unsupported
 
 # Words after a flag's names: the values that ask for nothing. A trailing `?` marks a switch.
 _RUN_IGNORED = (
-    "--disable-content-trust?", "--log-driver", "--log-opt", "--detach-keys", "--volume-driver",
+    "--disable-content-trust?", "--log-driver", "--log-opt", "--detach-keys",
 )  # fmt: skip
 _RUN_DISCARDED = (
     "--kernel-memory", "--cpu-rt-period", "--cpu-rt-runtime",
 )  # fmt: skip
 _RUN_REFUSED = (
-    "--volumes-from", "--group-add", "--link-local-ip", "--domainname", "--use-api-socket?", "--platform",
+    "--group-add", "--link-local-ip", "--domainname", "--use-api-socket?", "--platform",
 )  # fmt: skip
 _BUILD_IGNORED = (
     "--cache-from", "--builder", "--disable-content-trust?", "--layers?", "--debug?", "-D?",

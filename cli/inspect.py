@@ -22,11 +22,12 @@ _format = click.option("-f", "--format", "template", metavar="FORMAT", help="jso
 @click.command(short_help="Show everything about images and containers")
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID...", shell_complete=complete_objects)
 @_format
-@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look only among these.")
+@click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look only among these.")
 @click.option("-s", "--size", is_flag=True, help="Also what each container has written.")
 @click.pass_obj
 def inspect(settings: Settings, names: tuple[str, ...], template: str | None, kind: str | None, size: bool) -> int:
-    """Show everything about containers and images, as JSON. Where both have the name, the container is meant.
+    """Show everything about containers, images and volumes, as JSON. Where several have the name, the container is meant, then
+    the image.
 
     \b
     Examples:
@@ -34,10 +35,14 @@ def inspect(settings: Settings, names: tuple[str, ...], template: str | None, ki
       lamella inspect -f '{{.State.Status}}' web
       lamella inspect --type image --format '{{json .Config.Env}}' app
     """
+    from cli.volume_inspect import volume_look
     from cli.wiring import open_store
 
     with open_store(settings) as store:
-        looks = {"container": _container_look(settings, store, size), "image": _image_look(store)}
+        looks = {
+            "container": _container_look(settings, store, size), "image": _image_look(store),
+            "volume": lambda name: volume_look(store)(name),
+        }  # fmt: skip
         return show(names, [looks[kind]] if kind else list(looks.values()), template, kind or "object")
 
 

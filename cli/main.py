@@ -56,6 +56,7 @@ SECTIONS: dict[str, Table] = {
         "commit": ("cli.commit:commit", "Make an image of a container"),
         "export": ("cli.export:export", "Write a container's files as a tar archive"),
         "container": ("cli.container:container", "Manage containers"),
+        "volume": ("cli.volume:volume", "Manage volumes"),
     },
     "networks": {
         "network": ("cli.network:network", "Manage networks"),
@@ -76,7 +77,7 @@ NOT_THERE = {
     "cp": "lamella exec NAME cat FILE >FILE",
    
     "update": "", "search": "",
-    "volume": "", "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
+    "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
 }  # fmt: skip
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

@@ -80,7 +80,7 @@ def row(shop: Workshop, container: Container, status: Status, cut: bool, size: b
 
     created = parse_instant(container.created)
     command = " ".join(container.command)
-    mounts = [m.source for m in container.mounts if m.kind == "bind"]
+    mounts = [mount.name or mount.source for mount in container.mounts if mount.kind != "tmpfs"]
     return {
         "Command": json.dumps(ellipsis(command, 20) if cut else command, ensure_ascii=False),
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created / 10**9)),
@@ -88,7 +88,7 @@ def row(shop: Workshop, container: Container, status: Status, cut: bool, size: b
         "Image": container.image_name,
         "Label": lambda key: container.labels.get(key, ""),
         "Labels": labels_text(container.labels),
-        "LocalVolumes": "0",
+        "LocalVolumes": str(sum(mount.driver == "local" for mount in container.mounts)),
         "Mounts": ",".join(ellipsis(path, 15) if cut else path for path in mounts),
         "Names": container.name,
         "Networks": container.network,

@@ -159,4 +159,4 @@ def has_label(container: Container, value: str) -> bool:
 
 
 def _places(container: Container) -> set[str]:
-    return {m.source for m in container.mounts} | {m.target for m in container.mounts} | set(container.volumes)
+    return {place for mount in container.mounts for place in (mount.name, mount.source, mount.target) if place}

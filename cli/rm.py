@@ -12,15 +12,16 @@ from cli.settings import Settings
 @click.command(short_help="Remove containers")
 @click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-f", "--force", is_flag=True, help="Kill it first if it runs; do not mind if there is none.")
-@click.option("-v", "--volumes", is_flag=True, help="Anonymous volumes too; they always go with their container.")
+@click.option("-v", "--volumes", is_flag=True, help="Also the anonymous volumes that were made for it.")
 @click.pass_obj
 def rm(settings: Settings, names: tuple[str, ...], force: bool, volumes: bool) -> None:
-    """Remove containers with all they have written.
+    """Remove containers with all they have written, but for what is in volumes.
 
     \b
     Examples:
       lamella rm job
       lamella rm -f $(lamella ps -aq)
+      lamella rm -v scratch
     """
     from cli.containers import Workshop, each
     from runtime.directories import NoSuchContainer
@@ -31,7 +32,7 @@ def rm(settings: Settings, names: tuple[str, ...], force: bool, volumes: bool) -
 
         def one(name: str) -> None:
             try:
-                remove(shop.containers, shop.containers.find(name), shop.state, force=force)
+                remove(shop.containers, shop.containers.find(name), shop.state, force=force, volumes=volumes)
             except NoSuchContainer as error:
                 if not force:
                     raise

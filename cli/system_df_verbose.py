@@ -43,15 +43,15 @@ def show(settings: Settings, used: Usage, template: str | None) -> None:
     if template not in (None, "json"):
         raise InvalidInput("system df -v has no rows for a template", "use --format json, or leave -v away")
     with open_store(settings) as store:
-        images, cache = list(_images(store, used)), list(_cache(store, used))
+        images, cache, volumes = list(_images(store, used)), list(_cache(store, used)), list(_volumes(store, used))
     containers = _containers(settings, used)
     rest = [row(part) for part in used.parts[4:]]
     if template:
-        objects = {"Images": images, "Containers": containers, "Volumes": [], "BuildCache": cache, "Other": rest}
+        objects = {"Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": cache, "Other": rest}
         return write(render("json", {**objects, "Total": used.total}) + "\n")
     _table("Images space usage:", IMAGES, images)
     _table("Containers space usage:", CONTAINERS, containers)
-    _table("Local Volumes space usage:", VOLUMES, [])
+    _table("Local Volumes space usage:", VOLUMES, volumes)
     _table(f"Build cache usage: {_size(used.parts[3].size)}", CACHE, cache)
     _table("Other space usage:", REST, rest)
     return write(f"Total: {used.total} bytes, {_size(used.total)}, in {settings.root}\n")
@@ -109,6 +109,11 @@ def _containers(settings: Settings, used: Usage) -> Rows:
             | {"Size": _size(used.containers.get(one.id, 0))}
             for one in shop.containers.all()
         ]  # fmt: skip
+
+
+def _volumes(store: Store, used: Usage) -> Iterator[dict[str, Any]]:
+    for name in sorted(used.volumes):
+        yield {"Name": name, "Links": str(len(store.volumes.users(name))), "Size": _size(used.volumes[name])}
 
 
 def _cache(store: Store, used: Usage) -> Iterator[dict[str, Any]]:

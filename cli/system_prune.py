@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -12,20 +11,22 @@ from core.errors import InvalidInput
 if TYPE_CHECKING:
     from cli.settings import Settings
     from images.filters import Filters
+    from store.store import Store
 
 FILTERS = frozenset({"until", "label", "label!"})
 
 
 @click.command(short_help="Remove containers, images and build cache that nobody needs")
 @click.option("-a", "--all", "everything", is_flag=True, help="All images that no container uses, and all build cache.")
-@click.option("--volumes", is_flag=True, help="Also volumes that no container uses.")
+@click.option("--volumes", is_flag=True, help="Also anonymous volumes that no container has.")
 @click.option(
     "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]."
 )
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def prune(settings: Settings, everything: bool, volumes: bool, filters: tuple[str, ...], force: bool) -> None:
-    """Remove the containers that do not run, then the dangling images, then the build cache that no image uses, and whatever
+    """Remove the containers that do not run, then (with --volumes) the anonymous volumes that no container has, then the
+    dangling images, then the build cache that no image uses, and whatever
     killed commands left behind. With -a all images that no container uses and all build cache.
 
     \b
@@ -40,17 +41,16 @@ def prune(settings: Settings, everything: bool, volumes: bool, filters: tuple[st
     if volumes and wanted.get("until"):
         raise InvalidInput('the "until" filter is not supported with "--volumes"', "give only one of them")
     with_cache = not (wanted.get("label") or wanted.get("label!"))  # cache has no labels
-    if not force and not answered_yes(_warning(everything, with_cache, filters)):
+    if not force and not answered_yes(_warning(everything, volumes, with_cache, filters)):
         return
-    if volumes:
-        sys.stderr.write("there are no named volumes yet: --volumes changes nothing\n")
-    _prune(settings, everything, filters, wanted, with_cache)
+    _prune(settings, everything, volumes, filters, wanted, with_cache)
 
 
-def _warning(everything: bool, with_cache: bool, filters: tuple[str, ...]) -> str:
+def _warning(everything: bool, volumes: bool, with_cache: bool, filters: tuple[str, ...]) -> str:
     from cli.image_prune import REMOVED
+    from cli.volume_prune import GOING
 
-    going = ["all stopped containers", REMOVED[everything]]
+    going = ["all stopped containers", *([f"all {GOING[False]}"] if volumes else []), REMOVED[everything]]
     if with_cache:
         going.append("all build cache" if everything else "all dangling build cache")
     text = "WARNING! This will remove:\n" + "".join(f"  - {what}\n" for what in going)
@@ -59,7 +59,19 @@ def _warning(everything: bool, with_cache: bool, filters: tuple[str, ...]) -> st
     return text + "\n"
 
 
-def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wanted: Filters, with_cache: bool) -> None:
+def _prune_volumes(store: Store, wanted: Filters) -> int:
+    from cli.volume_prune import accepting, say_deleted
+    from runtime.volume_verbs import prune as prune_volumes
+
+    labels = {key: list(wanted.get(key)) for key in ("label", "label!")}
+    pruned = prune_volumes(store, accepting(labels), everything=False)
+    say_deleted(pruned.names)
+    return pruned.bytes
+
+
+def _prune(
+    settings: Settings, everything: bool, volumes: bool, filters: tuple[str, ...], wanted: Filters, with_cache: bool
+) -> None:
     from cli.builder import mention_cache, say_cache
     from cli.container_prune import deleted_text, prune_containers
     from cli.image_prune import say_deleted, say_total, sweep_held
@@ -78,6 +90,8 @@ def _prune(settings: Settings, everything: bool, filters: tuple[str, ...], wante
             removed, reclaimed = prune_containers(settings, prune_filter(filters))
             sweep_containers(settings)
         click.echo(deleted_text(removed), nl=False)
+        if volumes:
+            reclaimed += _prune_volumes(store, wanted)
         images = prune_images(store, wanted, all_unused=everything)
         say_deleted(images.events)
         reclaimed += images.reclaimed

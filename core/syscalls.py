@@ -39,12 +39,19 @@ RESOLVE_IN_ROOT = 0x10
 MOUNT_ATTR_RDONLY = 0x01
 MOUNT_ATTR_NOSUID = 0x02
 MOUNT_ATTR_NODEV = 0x04
+MOUNT_ATTR_NOEXEC = 0x08
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_NODIRATIME = 0x80
 OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = range(428, 433)
 _SYS_OPENAT2 = 437
+_SYS_MOUNT_SETATTR = 442
+_AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
 _SYNC_FILE_RANGE_WRITE = 2
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -93,28 +100,49 @@ def unmount(target: str | os.PathLike[str], flags: int = MNT_DETACH) -> None:
 def mount_new(
     kind: str, options: Sequence[tuple[str, str | None]], target: str | os.PathLike[str], attributes: int = 0
 ) -> None:
-    """fsopen(2) and what follows it (Linux 5.2): mount a file system with as many options as it takes, None for a bare
-    flag, each shorter than 256 bytes. OSError.filename is the option that was refused."""
+    """Mount a file system with as many options as it takes at `target`; see `new_tree`."""
+    mounted = new_tree(kind, options, attributes)
+    try:
+        move_tree(mounted, target)
+    finally:
+        os.close(mounted)
+
+
+def new_tree(kind: str, options: Sequence[tuple[str, str | None]], attributes: int = 0) -> int:
+    """fsopen(2) and what follows it (Linux 5.2): a descriptor of a new mount that is nowhere yet, and gone with it. The options
+    are None for a bare flag, each shorter than 256 bytes. OSError.filename is the option that was refused."""
     context = _check(_libc.syscall(_SYS_FSOPEN, kind.encode(), 1), kind)
-    mounted = -1
     try:
         for name, value in options:
             command = _FSCONFIG_SET_FLAG if value is None else _FSCONFIG_SET_STRING
             raw = None if value is None else os.fsencode(value)
             _check(_libc.syscall(_SYS_FSCONFIG, context, command, name.encode(), raw, 0), name)
         _check(_libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0), kind)
-        mounted = _check(_libc.syscall(_SYS_FSMOUNT, context, 1, attributes), kind)
-        where = os.fsencode(os.fspath(target))
-        _check(_libc.syscall(_SYS_MOVE_MOUNT, mounted, b"", -100, where, _MOVE_MOUNT_F_EMPTY_PATH), where)
+        return _check(_libc.syscall(_SYS_FSMOUNT, context, 1, attributes), kind)
     finally:
-        for fd in (context, mounted):
-            if fd >= 0:
-                os.close(fd)
+        os.close(context)
+
+
+def move_tree(tree: int, target: str | os.PathLike[str]) -> None:
+    """move_mount(2): what `new_tree` or `open_tree` gave is mounted at `target`."""
+    where = os.fsencode(os.fspath(target))
+    _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, where, _MOVE_MOUNT_F_EMPTY_PATH), where)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+
+
+def set_attributes(tree: int, attributes: int, *, recursive: bool = False) -> None:
+    """mount_setattr(2) (Linux 5.12): give the mount behind the descriptor, or all of its tree, the attributes as well."""
+    how = _MountAttr(attributes, 0, 0, 0)
+    flags = _AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(how), ctypes.sizeof(how)))
 
 
 def open_tree(path: str | bytes, flags: int = OPEN_TREE_CLONE) -> int:
     """open_tree(2) (Linux 5.2): a descriptor of the mount at `path`, by default a copy of it without what is mounted in
-    it, which is gone with the descriptor."""
+    it (with AT_RECURSIVE: with that), which is gone with the descriptor."""
     raw = os.fsencode(path)
     return _check(_libc.syscall(_SYS_OPEN_TREE, -100, raw, flags | _OPEN_TREE_CLOEXEC), raw)
 

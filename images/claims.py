@@ -37,6 +37,8 @@ _LAYER_BLOBS = (
     "SELECT diff_id, blob_digest, listing, recipe FROM layers WHERE blob_digest IS NOT NULL OR listing IS NOT NULL"
 )
 
+_VOLUMES = "SELECT name, EXISTS (SELECT 1 FROM hold_volumes WHERE volume = name) FROM volumes WHERE driver = 'local'"
+
 
 class LayerClaim(Value):
     """`owner`: whom the layer is counted with; `kept`: it stays whatever is pruned."""
@@ -48,7 +50,7 @@ class LayerClaim(Value):
 
 class Claims(Value):
     """`layers` by the name of their directory; `blobs` by digest: whether each stays whatever is pruned. `containers` by
-    ID: whether each runs; `holders` are the IDs of all who hold an image. Numbers of images and records: all, and those
+    ID: whether each runs; `holders` are the IDs of all who hold an image; `volumes` by name: whether a container has each. Numbers of images and records: all, and those
     in use."""
 
     layers: dict[str, LayerClaim]
@@ -57,6 +59,7 @@ class Claims(Value):
     holders: frozenset[str]
     images: tuple[int, int]
     records: tuple[int, int]
+    volumes: dict[str, bool]
 
 
 def claims(store: Store) -> Claims:
@@ -80,6 +83,7 @@ def claims(store: Store) -> Claims:
             _pair(connection.execute(
                 "SELECT count(*), count(*) FILTER (WHERE diff_id IN (SELECT value FROM leases WHERE kind = 'layer')) FROM records"
             ).fetchone()),
+            {row[0]: bool(row[1]) for row in connection.execute(_VOLUMES)},
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ _COUNTS = """
 
 
 class Damage(Value):
-    """`kind` is config, manifest, layer, tag, name, record or catalog; `needed_by` are names of images, containers or the
+    """`kind` is config, manifest, layer, tag, name, record, volume or catalog; `needed_by` are names of images, containers or the
     cache."""
 
     kind: str
@@ -58,3 +58,22 @@ def catalog_damages(store: Store) -> Iterator[Damage]:
     yield from (Damage(kind, name, reason, ()) for kind, name, reason in dangling)
     yield from (Damage("layer", row[0], "it is not in the catalog", (f"{row[1]} {row[2]}",)) for row in holds)
     yield from (Damage("catalog", id, "its numbers of tags and children do not add up", ()) for id in counts)
+
+
+LOST, FOUND = (
+    "its directory is gone, with what was in it",
+    "its directory is here, with files in it, and it is not in the catalog",
+)
+
+
+def volume_damages(store: Store) -> Iterator[Damage]:
+    """Volumes that have lost their directory, and directories that have lost their volume and are not empty."""
+    known = store.database.read().execute("SELECT 1 FROM volumes").fetchone()
+    if not known and not (store.root / "volumes").is_dir():
+        return
+    with store.transaction():  # nobody makes one meanwhile
+        strays, lost = store.volumes.strays()
+        strays = [name for name in strays if not store.volumes.is_empty(name)]
+        users = {name: tuple(f"container {id[:12]}" for id in store.volumes.users(name)) for name in lost}
+    yield from (Damage("volume", name, LOST, users[name]) for name in lost)
+    yield from (Damage("volume", name, FOUND, ()) for name in strays)

@@ -16,7 +16,7 @@ from core.progress import Progress, Silent
 from core.value import Value
 from image.digest import DiffID, Digest
 from image.manifest import Manifest, parse_any
-from images.damage import Damage, catalog_damages
+from images.damage import Damage, catalog_damages, volume_damages
 from store.blobs import CHUNK_BYTES
 from store.images import MAX_CONFIG_BYTES
 
@@ -48,7 +48,13 @@ def fsck(
     other processes.
     """
     check = _Check(store, verify, progress or Silent())
-    damages = [*catalog_damages(store), *check.small_blobs(), *check.images(), *check.layers(only)]
+    damages = [
+        *catalog_damages(store),
+        *volume_damages(store),
+        *check.small_blobs(),
+        *check.images(),
+        *check.layers(only),
+    ]
     return Report(check.seen["image"], check.seen["layer"], check.seen["blob"], damages, leftovers(store))
 
 

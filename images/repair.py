@@ -15,7 +15,7 @@ from core.progress import Progress, Silent
 from core.units import human_size
 from core.value import Value
 from image.digest import DiffID, Digest
-from images.damage import Damage
+from images.damage import LOST, Damage
 from images.fsck import Report, Verify, fsck, name_of, needed
 from images.mending import Mending, read_manifest
 from images.sources import Action, Puller, Sources
@@ -81,6 +81,10 @@ class _Repair:
         for damage in damages:
             if damage.kind == "manifest":
                 self._manifest(Digest(damage.name))
+        for damage in damages:
+            if damage.kind == "volume" and self._store.volumes.adopt(damage.name):
+                made = "made an empty one" if damage.reason == LOST else "gave it back its name"
+                self._did("volume", damage.name, made)
         self._mending.lost_records()
         self._drop_records()
         self._free()
@@ -231,6 +235,11 @@ class _Repair:
         """Why the damage is still there, and how to go on."""
         if damage.kind == "catalog":
             return Action(damage.kind, damage.name, False, "see `How to recover by hand` in docs/store.md")
+        if damage.kind == "volume":
+            place = self._store.volumes.home(damage.name)
+            return Action(
+                damage.kind, damage.name, False, f"rename {place} to what can be a volume's name, and try again"
+            )
         why = self._why.get(damage.name) or self._because(damage)
         users = ", ".join(damage.needed_by)
         if why:

@@ -115,13 +115,13 @@ def _unable(facts: Facts, how: str, why: str, hint: str, *, used: bool = False) 
 
 
 def _who(hold: Hold) -> str:
-    return f"{hold.kind} {hold.id[:12]}"
+    return f"{'container' if hold.kind == 'mounted' else hold.kind} {hold.id[:12]}"
 
 
 def _remove_hint(hold: Hold) -> str:
     if hold.kind == "mount":
         return f"unmount it first: lamella image unmount {hold.name or hold.id[:12]}"
-    if hold.kind != "container":
+    if hold.kind not in ("container", "mounted"):
         return f"wait until {hold.kind} {hold.name or hold.id[:12]} is done"
     name = hold.name or hold.id[:12]
     if hold.running:

@@ -27,11 +27,12 @@ class Part(Value):
 
 
 class Usage(Value):
-    """All parts; and the bytes of each layer (by DiffID) and of each container (by ID)."""
+    """All parts; and the bytes of each layer (by DiffID), of each container (by ID) and of each volume (by name)."""
 
     parts: list[Part]
     layers: dict[str, int]
     containers: dict[str, int]
+    volumes: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -60,6 +61,8 @@ class _Survey:
         self.mounts = [0, 0]  # directories of cache mounts, those in use
         self.by_layer: dict[str, int] = {}
         self.by_container: dict[str, int] = {}
+        self.by_volume: dict[str, int] = {}
+        self.volumes = _Tally()
 
     def layers(self, top: Path) -> None:
         for entry in _entries(top):
@@ -123,6 +126,14 @@ class _Survey:
             self.mounts[1] += locked
             self.cache.add(self.space.of(entry.path), active=locked, reclaimable=not locked)
 
+    def all_volumes(self, top: Path) -> None:
+        for entry in _entries(top):
+            used, size = self.claims.volumes.get(entry.name), self.space.of(entry.path)
+            if used is None:
+                self.temporary.add(size)
+            else:
+                self.by_volume[entry.name] = self.volumes.add(size, active=used, reclaimable=not used)
+
     def builds(self, top: Path) -> None:
         for entry in _entries(top):
             self.logs.add(self.space.of(entry.path))
@@ -142,7 +153,7 @@ def usage(root: Path, claims: Claims) -> Usage:
     rooms = {
         "layers": survey.layers, "blobs": survey.all_blobs, "containers": survey.all_containers,
         "snapshots": survey.snapshots, "builds": survey.builds, "tmp": survey.temporaries, "locks": survey.temporaries,
-        "registry": survey.served, "caches": survey.caches,
+        "registry": survey.served, "caches": survey.caches, "volumes": survey.all_volumes,
     }  # fmt: skip
     survey.structure(root)
     for entry in _entries(root):
@@ -155,7 +166,7 @@ def usage(root: Path, claims: Claims) -> Usage:
     parts = [
         survey.images.part("Images", claims.images),
         survey.containers.part("Containers", (len(claims.containers), running)),
-        Part("Local Volumes", 0, 0, 0, 0),
+        survey.volumes.part("Local Volumes"),
         survey.cache.part("Build Cache", (claims.records[0] + survey.mounts[0], claims.records[1] + survey.mounts[1])),
         survey.blobs.part("Blobs"),
         survey.logs.part("Logs"),
@@ -163,7 +174,7 @@ def usage(root: Path, claims: Claims) -> Usage:
         *([survey.registry.part("Registry")] if (root / "registry").is_dir() else []),
         survey.catalog.part("Catalog"),
     ]
-    return Usage(parts, survey.by_layer, survey.by_container)
+    return Usage(parts, survey.by_layer, survey.by_container, survey.by_volume)
 
 
 def _entries(top: Path) -> list[os.DirEntry[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,7 @@ class Box:
         if networks:
             import runtime.joining
         import runtime.executable
-        import runtime.seccomp
-        import runtime.volumes  # noqa: F401
+        import runtime.seccomp  # noqa: F401
 
     def held(self) -> tuple[int, ...]:
         """Descriptors that the keeper has to inherit, and to keep open."""
@@ -67,7 +67,6 @@ class Box:
         `directory` is the container's own. Raises StartFailed for a command that is not there, NotFound for a user.
         """
         from runtime.executable import check
-        from runtime.volumes import anonymous
 
         root = os.path.realpath(rootfs)
         if container.net is not None:
@@ -77,7 +76,7 @@ class Box:
         make_devices(f"{self.path}/dev", privileged=container.privileged)
         user = lookup(root, container.user)
         make_cwd(root, container.cwd)
-        mounts = [*self._generated(container), *anonymous(container, directory, root), *container.mounts]
+        mounts = [*self._generated(container), *self._placed(container, directory)]
         if container.isolation:
             from runtime.isolating import device_mounts
 
@@ -92,6 +91,13 @@ class Box:
             apply(spec, container, engine, self.borrowed)
         (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
         return spec
+
+    def _placed(self, container: Container, directory: Path) -> Sequence[Mount]:
+        if all(mount.kind in ("bind", "tmpfs") and "bind" not in mount.options for mount in container.mounts):
+            return container.mounts
+        from runtime.volume_places import placed
+
+        return placed(container, self.path, directory.parent.parent)
 
     def _generated(self, container: Container) -> list[Mount]:
         joined = self.joined

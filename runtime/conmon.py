@@ -31,8 +31,18 @@ class Monitored:
     The process moves into a private mount namespace, which conmon shares and keeps when the process ends.
     """
 
-    def __init__(self, container: Container, box: Box, engine: Engine, keeper: int, starting: FileLock) -> None:
+    def __init__(
+        self,
+        container: Container,
+        box: Box,
+        engine: Engine,
+        keeper: int,
+        starting: FileLock,
+        known: Callable[[], object] | None = None,
+    ) -> None:
+        """`known` is called when it can be known who the container's keeper is."""
         self.container = container
+        self._known = known
         self.box = box
         self.keeper = keeper
         self._engine = engine
@@ -41,6 +51,8 @@ class Monitored:
     def start(self, directory: Path) -> None:
         """Let the container's command go. Raises StartFailed."""
         note_started(directory, self.keeper)
+        if self._known:
+            self._known()
         try:
             code = self._runtime("start", self.container.id)
             if code:
@@ -92,6 +104,11 @@ def _create(
 ) -> Monitored:  # fmt: skip
     from core.namespaces import enter_private_mounts
 
+    attachment = None
+    if any(mount.kind in ("volume", "image") for mount in container.mounts):
+        from runtime.volume_sources import Attachment
+
+        attachment = Attachment(containers, container)
     enter_private_mounts()
     engine = engine_of(state)
     if not container.plain:
@@ -112,18 +129,25 @@ def _create(
             from runtime.borrowed import join
 
             join(box, containers, container, engine)
+        ready = container
+        if attachment:
+            attachment.move()
+            attachment.note()
+            ready = attachment.container
         with contextlib.suppress(FileNotFoundError):
             os.unlink(directory / container.id)  # the exit file of the last run
         with containers.snapshotter.mounted(
             container.id, durable=True
         ) as rootfs:  # the container's own namespace keeps it
-            box.fill(container, directory, rootfs, engine)
+            box.fill(ready, directory, rootfs, engine)
             keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock, directory)
     except BaseException:
         starting.release(remove=True)
+        if attachment:
+            attachment.close()
         raise
     lock.release()  # conmon has inherited it
-    return Monitored(container, box, engine, keeper, starting)
+    return Monitored(container, box, engine, keeper, starting, attachment.close if attachment else None)
 
 
 def _command(

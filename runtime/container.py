@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runtime.limits import Limits
     from runtime.networking import Networking
     from runtime.restart import Restart
+    from runtime.volumes import Asked
 
 # Fields that few containers have, each a Value of plain fields in a module that is loaded only for those that have it.
 PARTS: dict[str, str] = {
@@ -26,14 +27,15 @@ PARTS: dict[str, str] = {
     "restart": "runtime.restart:Restart",
     "health": "runtime.health:Health",
     "net": "runtime.networking:Networking",
+    "volume_flags": "runtime.volumes:Asked",
 }
 
 
 class Container(Value):
     """`id` is 64 hex digits, `image` the image's ID, `image_name` what the user called it, `created` RFC 3339.
 
-    `volumes` are container paths that get an anonymous directory each; `stop_timeout` is in seconds, None is the
-    default, -1 for ever; `shm_size` is in bytes; `seccomp` is `default`, `unconfined` or a profile's path;
+    `volumes` are container paths that get an anonymous volume each unless something else is mounted there;
+    `stop_timeout` is in seconds, None is the default, -1 for ever; `shm_size` is in bytes; `seccomp` is `default`, `unconfined` or a profile's path;
     `made_by` are the directory and the words of the command that made it, where there was one.
     """
 
@@ -73,6 +75,7 @@ class Container(Value):
     health: Health | None = None
     made_by: tuple[str, ...] = ()
     net: Networking | None = None
+    volume_flags: Asked | None = None
 
     @property
     def supervised(self) -> bool:

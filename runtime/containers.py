@@ -49,8 +49,16 @@ class Containers(Directories):
         """
         id, lock = where or place(self.store.root)
         try:
+            if request.volume_driver or any(mount.driver for mount in request.mounts):
+                from runtime.volumes import with_drivers
+
+                request = with_drivers(self.store, request, find)
             container, layers = self._hold(request, id, find, running)
             self.snapshotter.prepare(id, layers)
+            if any(mount.kind == "volume" for mount in container.mounts):
+                from runtime.copy_up import copy_up
+
+                copy_up(self, container)
             self._write(container)
             self.note(container, "create")
         except BaseException as error:
@@ -58,7 +66,7 @@ class Containers(Directories):
                 from snapshot.missing import note
 
                 note(self.store, error)
-            self._forget(id)
+            self._forget(id, volumes=True)
             if where is None:
                 give_up(self.store.root, id, lock)
             raise
@@ -68,12 +76,21 @@ class Containers(Directories):
         from runtime.request import merge
         from store.holds import Hold
 
-        with self.store.database.write(durable=not request.auto_remove):
+        lasting = not request.auto_remove or any(mount.kind == "volume" for mount in request.mounts)
+        with self.store.database.write(durable=lasting):
             image = find()
             name = self.free_name(request.name)
             config = self.store.images.config(image.id)
             container = merge(request, id, name, str(image.id), config.config)
             self.store.holds.set(Hold("container", id, name, image.id, running))
+            if (
+                container.volumes
+                or request.volumes_from
+                or any(mount.kind in ("volume", "image") for mount in request.mounts)
+            ):
+                from runtime.volumes import settle
+
+                container = settle(self, container, request)
             return container, [layer.directory for layer in self.store.layers.stack(image.diff_ids)]
 
     def check(self, container: Container) -> None:
@@ -175,6 +192,11 @@ class Containers(Directories):
 
         For who has its lock, or is below the keeper that has it; everybody else calls `conclude`.
         """
+        if any(mount.driver for mount in container.mounts):
+            from runtime.status import last_status
+            from runtime.volume_sources import release
+
+            release(self, container, ran=last_status(self.directory(container)).running)
         self.ended(container, code, finished)
         if not container.plain:
             from runtime.cgroups import leave
@@ -182,7 +204,7 @@ class Containers(Directories):
             leave(container, state_directory(self.store.root), self.directory(container))
         self._leave(container)
         if container.auto_remove and not is_locked(self.directory(container) / KEPT):
-            self._discard(container.id)
+            self._discard(container.id, volumes=True)
             self.note(container, "destroy")
         else:
             self.set_running(container, False)
@@ -203,8 +225,8 @@ class Containers(Directories):
 
         return turn(self, container)
 
-    def remove(self, container: Container, *, wait: bool = False) -> None:
-        """Remove a container that does not run, with all it has written.
+    def remove(self, container: Container, *, wait: bool = False, volumes: bool = False) -> None:
+        """Remove a container that does not run, with all it has written; `volumes`: also the anonymous ones made for it.
 
         Raises Conflict where it runs, or, with `wait`, takes its turn after whoever has to do with it.
         """
@@ -215,7 +237,9 @@ class Containers(Directories):
             raise self._in_use(container)
         try:
             self._leave(container)
-            self._discard(container.id)
+            if not volumes and self._own_volumes(container.id):
+                self.store.volumes.disown(container.id)  # so that nobody who finishes this takes them
+            self._discard(container.id, volumes=volumes)
         finally:
             lock.release()
         self.note(container, "destroy")
@@ -236,14 +260,26 @@ class Containers(Directories):
 
             leave(self.root, container)
 
-    def _discard(self, id: str) -> None:
+    def _discard(self, id: str, *, volumes: bool) -> None:
         remove_place(self._root, id)
-        self._forget(id)
+        self._forget(id, volumes=volumes)
 
-    def _forget(self, id: str) -> None:
+    def _forget(self, id: str, *, volumes: bool) -> None:
         self.snapshotter.remove(id)
-        with self.store.database.write(durable=False):
+        own = self._own_volumes(id) if volumes else []
+        with self.store.database.write(durable=bool(own)):
             self.store.holds.delete("container", id)
+            for name in own:
+                self.store.volumes.remove_unused(name)
+        if own:
+            from runtime.volume_verbs import remove_driven
+
+            remove_driven(self.store, own)
+
+    def _own_volumes(self, id: str) -> list[str]:
+        """The anonymous volumes that were made for the container: asked for without loading what volumes need."""
+        chosen = "SELECT volume FROM hold_volumes WHERE kind = 'container' AND id = ? AND own"
+        return [row[0] for row in self.store.database.read().execute(chosen, (id,)).fetchall()]
 
     def sweep(self) -> None:
         """Finish what killed processes left: containers half made, `--rm` ones that ended unseen, stale holds.
@@ -251,6 +287,8 @@ class Containers(Directories):
         Harmless to repeat, and beside other commands: whatever has a living owner is locked.
         """
         held = {hold.id: hold for hold in self.store.holds.all() if hold.kind == "container"}
+        if self.store.database.read().execute("SELECT 1 FROM garbage WHERE kind = 'volume'").fetchone():
+            self.store.volumes.sweep()
         for id in set(os.listdir(self._root)) | set(held):
             if id.startswith(DOOMED):
                 if not is_locked(self._root / id / "state"):
@@ -285,7 +323,7 @@ class Containers(Directories):
     def _sweep(self, id: str, *, running: bool) -> None:
         container = self.load(id)
         if container is None:
-            self._discard(id)
+            self._discard(id, volumes=True)
         else:
             self.settle(container, running=running)
 
@@ -300,4 +338,4 @@ class Containers(Directories):
             self.finish(container, status.exit_code, status.finished)
         elif status.state == "created" and running:
             self._leave(container)
-            self._discard(id) if container.auto_remove else self.set_running(container, False)
+            self._discard(id, volumes=True) if container.auto_remove else self.set_running(container, False)

@@ -135,15 +135,18 @@ def _settle(containers: Containers, container: Container) -> None:
         lock.release()
 
 
-def remove(containers: Containers, container: Container, state: Path, *, force: bool = False) -> None:
-    """Remove the container; with `force`, kill it first if it runs. Raises Conflict."""
+def remove(
+    containers: Containers, container: Container, state: Path, *, force: bool = False, volumes: bool = False
+) -> None:
+    """Remove the container; with `force`, kill it first if it runs; with `volumes`, its anonymous volumes too. Raises
+    Conflict."""
     if force:
         dismiss(containers.directory(container))
         while not at_rest(containers, container):
             with contextlib.suppress(NotRunning):
                 kill(containers, container, state, signal.SIGKILL)
     try:
-        containers.remove(container, wait=force)
+        containers.remove(container, wait=force, volumes=volumes)
     except NotFound:
         if not (force or container.auto_remove):  # else it is as gone as was asked for
             raise

@@ -50,8 +50,11 @@ class Foreground:
                 from runtime.status import note_started
 
                 note_started(containers.directory(container), int(keeper))
+            ready = container
+            if any(mount.kind in ("volume", "image") for mount in container.mounts):
+                ready = self._with_volumes(containers, container, int(keeper or 0), lock)
             with contextlib.suppress(BrokenPipeError), os.fdopen(self._orders, "wb") as orders:
-                orders.write(container.encode())
+                orders.write(ready.encode())
             lock.release()  # the keeper has inherited it
             containers.note(container, "start")  # while it does
             if container.net is not None:
@@ -59,6 +62,21 @@ class Foreground:
             code = wait(self._guard)
         containers.conclude(container, code)
         return code
+
+    def _with_volumes(self, containers: Containers, container: Container, keeper: int, lock: FileLock) -> Container:
+        from runtime.volume_sources import Attachment
+
+        try:
+            attachment = Attachment(containers, container)
+            attachment.move(keeper)
+        except BaseException as error:
+            self.abandon()
+            lock.release()
+            containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILED))
+            raise
+        attachment.close()
+        attachment.note()
+        return attachment.container
 
     def abandon(self) -> None:
         """There is no container after all: the keeper ends."""

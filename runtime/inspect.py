@@ -46,7 +46,7 @@ def inspect(containers: Containers, container: Container) -> dict[str, Any]:
         "ExecIDs": None,
         "HostConfig": _host_config(container),
         "GraphDriver": {"Name": "overlay2", "Data": None},
-        "Mounts": [_mount(mount) for mount in container.mounts] + _volumes(container, directory),
+        "Mounts": [described for mount in container.mounts if (described := _mount(mount, containers))],
         "Config": _config(container),
         "NetworkSettings": _network(containers, container),
     }
@@ -137,7 +137,9 @@ def _config(container: Container) -> dict[str, Any]:
 
 
 def _host_config(container: Container) -> dict[str, Any]:
-    binds = [f"{m.source}:{m.target}{':ro' if m.read_only else ''}" for m in container.mounts if m.kind == "bind"]
+    binds = [mount.flag for mount in container.mounts if mount.flag]
+    asked = [_asked(m) for m in container.mounts if not m.flag and not m.own and m.kind != "tmpfs"]
+    from_others = container.volume_flags.volumes_from if container.volume_flags else ()
     tmpfs = {m.target: ",".join(m.options) for m in container.mounts if m.kind == "tmpfs"}
     return {
         "Binds": binds or None,
@@ -154,6 +156,9 @@ def _host_config(container: Container) -> dict[str, Any]:
         "PublishAllPorts": container.net is not None and container.net.publish_all,
         "ReadonlyRootfs": container.read_only,
         "Tmpfs": tmpfs or None,
+        "VolumesFrom": list(from_others) or None,
+        "VolumeDriver": container.volume_flags.volume_driver if container.volume_flags else "",
+        **({"Mounts": asked} if asked else {}),
         "ShmSize": container.shm_size,
         "Init": container.init,
         "Isolation": "",
@@ -165,7 +170,7 @@ def _host_config(container: Container) -> dict[str, Any]:
 
 # What no container has here, under the names where scripts look.
 _NOT_THERE: dict[str, Any] = {
-    "VolumesFrom": None, "VolumeDriver": "", "Links": None, "GroupAdd": None, "Dns": [], "DnsOptions": [], "DnsSearch": [],
+    "Links": None, "GroupAdd": None, "Dns": [], "DnsOptions": [], "DnsSearch": [],
     "DeviceRequests": None,
 }  # fmt: skip
 
@@ -210,18 +215,22 @@ def _network(containers: Containers, container: Container) -> dict[str, Any]:
     }
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, containers: Containers) -> dict[str, Any] | None:
+    """None for what --tmpfs asked for: Docker shows that in HostConfig alone."""
+    if mount.kind == "volume":
+        place = containers.store.volumes.path(mount.name)
+        return {
+            "Type": "volume", "Name": mount.name, "Source": str(place), "Destination": mount.target, "Driver": mount.driver,
+            "Mode": mount.mode, "RW": not mount.read_only, "Propagation": "",
+        }  # fmt: skip
+    propagation = next((word for word in mount.options if word.endswith(("private", "slave"))), "rprivate")
     return {
-        "Type": mount.kind,
-        "Source": mount.source,
-        "Destination": mount.target,
-        "Mode": "",
-        "RW": not mount.read_only,
-        "Propagation": "rprivate" if mount.kind == "bind" else "",
-    }
+        "Type": mount.kind, "Source": mount.name if mount.kind == "image" else mount.source, "Destination": mount.target,
+        "Mode": mount.mode, "RW": not mount.read_only, "Propagation": propagation if mount.kind == "bind" else "",
+    }  # fmt: skip
 
 
-def _volumes(container: Container, directory: Path) -> list[dict[str, Any]]:
-    places = [directory / "volumes" / str(number) for number in range(len(container.volumes))]
-    mounts = [_mount(Mount(str(p), t)) for p, t in zip(places, container.volumes, strict=True)]
-    return [mount | {"Type": "volume", "Name": "", "Driver": "local"} for mount in mounts]
+def _asked(mount: Mount) -> dict[str, Any]:
+    """A mount of --mount as HostConfig has it."""
+    asked: dict[str, Any] = {"Type": mount.kind, "Source": mount.name or mount.source, "Target": mount.target}
+    return asked | ({"ReadOnly": True} if mount.read_only else {})

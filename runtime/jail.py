@@ -117,7 +117,8 @@ def _enter(jail: Jail, syscalls: Any) -> int:
 
     syscalls.die_with_parent(signal.SIGKILL)
     spec = jail.spec
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    cut_off = syscalls.MS_SLAVE if "rootfsPropagation" in jail.spec["linux"] else syscalls.MS_PRIVATE
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | cut_off)
     root = spec["root"]["path"]
     syscalls.mount(root, root, flags=syscalls.MS_BIND | syscalls.MS_REC)
     for mount in spec["mounts"]:
@@ -159,7 +160,8 @@ def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
     if not os.path.lexists(target):
         _make_point(mount["source"], target)
     if "remount" not in options:
-        syscalls.mount(mount["source"], target, flags=syscalls.MS_BIND | syscalls.MS_REC)
+        below = 0 if "bind" in options else syscalls.MS_REC
+        syscalls.mount(mount["source"], target, flags=syscalls.MS_BIND | below)
 
 
 def _restrict(root: str, mount: dict[str, Any], syscalls: Any) -> None:
@@ -170,6 +172,16 @@ def _restrict(root: str, mount: dict[str, Any], syscalls: Any) -> None:
     if mount["type"] == "bind" and flags:
         target = resolve_in(root, mount["destination"])
         syscalls.mount("none", target, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | flags)
+        if "rro" in mount["options"]:
+            _restrict_below(target, syscalls)
+
+
+def _restrict_below(target: str, syscalls: Any) -> None:
+    tree = syscalls.open_tree(target, 0)
+    try:
+        syscalls.set_attributes(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=True)
+    finally:
+        os.close(tree)
 
 
 def _flags(mount: dict[str, Any]) -> int:

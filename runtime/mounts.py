@@ -10,24 +10,36 @@ from core.value import Value
 
 
 class Mount(Value):
-    """One mount at `target`, an absolute path in the container. `source` is a host path for a bind, empty for tmpfs.
+    """One mount at `target`, an absolute path in the container. `source` is a host path for a bind, an image's ID for an
+    image, empty for tmpfs and, until it starts, for a volume.
 
-    `options` are mount(8) words that go to the runtime as they are; `name` is the volume's, where it is one.
+    `options` are mount(8) words that go to the runtime as they are (of an image: its layer directories, bottom first);
+    `name` is the volume's, or what the user called the image. `own`: the volume was made for this container, without a
+    name; `copy`: it gets what the image has at its place. `mode` is what followed `-v SOURCE:TARGET:`, `flag` all of `-v`,
+    empty for a mount that was asked for otherwise.
     """
 
     source: str
     target: str
-    kind: Literal["bind", "tmpfs"] = "bind"
+    kind: Literal["bind", "tmpfs", "volume", "image"] = "bind"
     read_only: bool = False
     options: tuple[str, ...] = ()
     name: str = ""
+    driver: str = ""
+    subpath: str = ""
+    own: bool = False
+    copy: bool = True
+    mode: str = ""
+    flag: str = ""
 
     def to_spec(self) -> dict[str, Any]:
         """As the runtime spec has it (config.md "Mounts"); devices never work through it, but for a tmpfs with `dev`."""
         if self.kind == "tmpfs":
             options = [*tmpfs_options(self.options), *(["ro"] if self.read_only else [])]
             return {"destination": self.target, "type": "tmpfs", "source": "tmpfs", "options": options}
-        options = ["rbind", *(self.options or ("rprivate",)), *(["ro"] if self.read_only else [])]
+        options = [*(self.options or ("rprivate",)), *(["ro"] if self.read_only else [])]
+        if "bind" not in options:
+            options.insert(0, "rbind")
         return {"destination": self.target, "type": "bind", "source": self.source, "options": options}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.clock import now
 from core.errors import InvalidInput
@@ -27,7 +27,10 @@ MAX_PATH = 4096  # bytes, with the NUL at the end
 
 
 class Request(Value):
-    """The flags of `run` and `create` as values. None and empty mean: as the image has it."""
+    """The flags of `run` and `create` as values. None and empty mean: as the image has it.
+
+    `volume_wishes` are `runtime.volumes.Wish`es, for volumes that are to be made in a special way.
+    """
 
     image_name: str
     args: tuple[str, ...] = ()
@@ -43,6 +46,9 @@ class Request(Value):
     stop_timeout: int | None = None
     mounts: tuple[Mount, ...] = ()
     volumes: tuple[str, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    volume_driver: str = ""
+    volume_wishes: tuple[Any, ...] = ()
     ports: tuple[str, ...] = ()
     add_hosts: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
@@ -73,14 +79,13 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
     stop_signal = request.stop_signal or config.stop_signal or "SIGTERM"
     number_of(stop_signal)
     hostname = request.hostname or (os.uname().nodename if request.network == "host" else id[:12])
-    covered = {mount.target for mount in request.mounts}
     check_paths(request.cwd or config.working_dir, (*config.volumes, *request.volumes))
     return Container(
         id=id, name=name, image=image, image_name=request.image_name, created=now(), entrypoint=entrypoint, cmd=cmd,
         env=merged_env(config.env, (f"HOSTNAME={hostname}", *request.env)), cwd=request.cwd or config.working_dir or "/",
         user=request.user or config.user, hostname=hostname, labels={**config.labels, **request.labels},
         network=request.network, stop_signal=stop_signal, stop_timeout=request.stop_timeout, mounts=request.mounts,
-        volumes=tuple(v for v in dict.fromkeys((*config.volumes, *request.volumes)) if v not in covered),
+        volumes=tuple(dict.fromkeys((*config.volumes, *request.volumes))),
         ports=request.ports, exposed_ports=config.exposed_ports, add_hosts=request.add_hosts, cap_add=request.cap_add,
         cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,

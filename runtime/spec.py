@@ -81,6 +81,8 @@ class Bundle(Value):
             linux["sysctl"] = dict(OPEN_PORTS)
         if self.cgroup:
             linux |= {"cgroupsPath": self.cgroup, "resources": {"devices": device_rules(self.privileged)}}
+        if any("slave" in option for mount in self.mounts for option in mount.options):
+            linux["rootfsPropagation"] = "rslave"  # else the runtime cuts all mounts off from the host's
         mounts = standard(self.devices, shm_size=self.shm_size, privileged=self.privileged)
         if not self.cgroup and not self.privileged:
             mounts.insert(0, nodev_root(self.rootfs))

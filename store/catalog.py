@@ -149,7 +149,32 @@ CREATE TRIGGER layer_recipe_changed AFTER UPDATE OF recipe ON layers WHEN OLD.re
 END;
 """
 
-MIGRATIONS = (_TABLES + _COUNTS + _GARBAGE, _QUARANTINE, _RECIPES)
+# A holder's volumes and the images mounted into it (kind `mounted`, its ID and a number) are let go with its hold.
+# `own`: an anonymous volume that was made for the holder.
+_VOLUMES = """
+CREATE TABLE volumes (
+    name TEXT PRIMARY KEY, driver TEXT NOT NULL, labels TEXT NOT NULL, options TEXT NOT NULL, created INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE hold_volumes (
+    kind TEXT NOT NULL, id TEXT NOT NULL, volume TEXT NOT NULL REFERENCES volumes, own INTEGER NOT NULL,
+    PRIMARY KEY (kind, id, volume)
+) WITHOUT ROWID;
+CREATE INDEX hold_volumes_by_volume ON hold_volumes (volume);
+CREATE TRIGGER holder_deleted AFTER DELETE ON holds WHEN OLD.kind = 'container' BEGIN
+    DELETE FROM hold_volumes WHERE kind = OLD.kind AND id = OLD.id;
+    DELETE FROM hold_layers WHERE kind = 'mounted' AND id > OLD.id || '.' AND id < OLD.id || '/';
+    DELETE FROM holds WHERE kind = 'mounted' AND id > OLD.id || '.' AND id < OLD.id || '/';
+END;
+CREATE TRIGGER holder_changed AFTER UPDATE OF running, name ON holds WHEN NEW.kind = 'container' BEGIN
+    UPDATE holds SET running = NEW.running, name = NEW.name
+    WHERE kind = 'mounted' AND id > OLD.id || '.' AND id < OLD.id || '/';
+END;
+CREATE TRIGGER volume_deleted AFTER DELETE ON volumes BEGIN
+    INSERT OR IGNORE INTO garbage VALUES ('volume', OLD.name);
+END;
+"""
+
+MIGRATIONS = (_TABLES + _COUNTS + _GARBAGE, _QUARANTINE, _RECIPES, _VOLUMES)
 
 _USERS = {
     "layer": (

@@ -51,6 +51,7 @@ def collect(store: Store, *, full: bool | None = False) -> Collected:
         blobs = _move_blobs(store, trash)
         _move_directories(store, trash)
         _move_snapshots(store, trash)
+        _move_volumes(store, trash, full)
         freed = trash.empty() + _sweep_temporaries(store)
         if full:
             write_file(store.root / SWEPT, mark, sync=False)
@@ -141,6 +142,14 @@ def _move_snapshots(store: Store, trash: Trash) -> None:
                 trash.take(path)
         finally:
             os.close(fd)
+
+
+def _move_volumes(store: Store, trash: Trash, full: bool) -> None:
+    """Without a look at the module where no volume has ever been removed."""
+    if full and (store.root / "volumes").is_dir():
+        store.volumes.note_strays()
+    if store.database.read().execute("SELECT 1 FROM garbage WHERE kind = 'volume'").fetchone():
+        store.volumes.move_garbage(trash.take)
 
 
 def _sweep_temporaries(store: Store) -> int:

@@ -11,11 +11,12 @@ from core.database import Database
 from core.value import Value
 from image.digest import Digest
 
-HoldKind = Literal["container", "build", "mount"]
+HoldKind = Literal["container", "build", "mount", "mounted"]
 
 
 class Hold(Value):
-    """`id` is the holder's own, also the key of its snapshot if it has one; `name` is what people call it."""
+    """`id` is the holder's own, also the key of its snapshot if it has one; `name` is what people call it. `mounted` is an
+    image that a container has mounted: it goes with the container's hold."""
 
     kind: HoldKind
     id: str

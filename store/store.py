@@ -26,6 +26,7 @@ from store.temporary import Temporaries
 if TYPE_CHECKING:
     from store.file_digests import FileDigests
     from store.quarantine import Quarantine
+    from store.volumes import Volumes
 
 # Only the top is open to others (to pass through, not to list): a layer may contain setuid programs (CVE-2021-41091).
 _DIRECTORIES = ("blobs", "layers", "snapshots", "containers", "builds", "tmp", "locks")
@@ -64,6 +65,13 @@ class Store:
         from store.quarantine import Quarantine
 
         return Quarantine(self.database)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """What outlives containers."""
+        from store.volumes import Volumes
+
+        return Volumes(self.database, self.root, sync=self.sync)
 
     @classmethod
     def open(cls, root: Path, *, sync: bool = True, making_room: bool = False) -> Self:

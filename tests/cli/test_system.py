@@ -190,9 +190,13 @@ def test_prune_refuses_what_makes_no_sense(cli: Cli, words: tuple[str, ...]) -> 
     assert cli("system", "prune", "-f", *words)[0] == 1
 
 
-def test_volumes_are_promised_and_not_there(cli: Cli) -> None:
+def test_prune_takes_anonymous_volumes_where_it_is_asked_to(cli: Cli, store: Store) -> None:
+    anonymous = cli("volume", "create")[1].strip()
+    cli("volume", "create", "named")
+    assert cli("system", "prune", "-f")[1].startswith("Total reclaimed space: ")
     code, out, err = cli("system", "prune", "-f", "--volumes")
-    assert code == 0 and "no named volumes" in err and out == "Total reclaimed space: 0B\n"
+    assert (code, err) == (0, "") and out.startswith(f"Deleted Volumes:\n{anonymous}\n\nTotal reclaimed space: ")
+    assert cli("volume", "ls", "-q")[1] == "named\n"
 
 
 def test_the_system_has_an_info_too(cli: Cli) -> None:

@@ -81,7 +81,7 @@ class TestStreamsAndExitCodes:
         assert f'exec: "{command}"' in done.stderr and len(done.stderr.splitlines()) == 2
 
     @pytest.mark.parametrize("args", [["--no-such-flag", "bb"], ["--network", "moon", "bb"], ["-u", "bob", "bb", "true"],
-                                      ["--cap-add", "FLY", "bb", "true"], ["-v", "named:/x", "bb", "true"], ["--pull", "never", "nothere"],
+                                      ["--cap-add", "FLY", "bb", "true"], ["-v", "na/med:/x", "bb", "true"], ["--pull", "never", "nothere"],
                                       ["--stop-signal", "SIGFOO", "bb", "true"], ["--name", "-", "bb", "true"], ["-v", "rel", "bb", "true"]])  # fmt: skip
     def test_lamellas_own_failures_give_125(self, lamella: Lamella, bb: str, args: list[str], store_root: Path) -> None:
         done = lamella("run", "--rm", *args, check=False)
@@ -196,8 +196,9 @@ class TestWhatItGets:
         name = make_image("vol", volumes=("/etc",))
         script = "grep -c root /etc/passwd; echo x > /etc/new; mount | grep -c ' /etc '"
         assert lamella("run", "--name", "vv", name, "sh", "-c", script).stdout.split() == ["1", "1"]
-        assert list(store_root.glob("containers/*/volumes/0/new"))
-        lamella("rm", "vv")
+        assert list(store_root.glob("volumes/*/_data/new"))
+        lamella("rm", "-v", "vv")
+        assert not list(store_root.glob("volumes/*"))
         assert not leftovers(store_root)
 
     def test_the_id_is_written_to_a_new_file(self, lamella: Lamella, bb: str, tmp_path: Path) -> None:
