@@ -113,7 +113,8 @@ class Steward:
         visitor, _ = self._listening.accept()
         self._visitors += 1
         self._listen(visitor, lambda: self._attend(visitor))
-        visitor.send(b"welcome")
+        with contextlib.suppress(OSError):  # who only looked whether anybody is here has left
+            visitor.send(b"welcome")
 
     def _attend(self, visitor: socket.socket) -> None:
         try:

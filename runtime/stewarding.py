@@ -40,4 +40,7 @@ def revive(root: Path, state: Path) -> None:
     if needed:
         steward(root, state).close()
     else:
+        from runtime.joining import clear
+
+        clear(root, state)  # as it would have done
         forget_killed(state)

@@ -278,6 +278,19 @@ class TestSteward:
         for fd in (alive, other[2]):
             os.close(fd)
 
+    def test_who_knocks_and_runs_does_no_harm(self, state: Path) -> None:
+        with visit_or_start(state, ["/bin/true"]) as visitor:
+            udp, tcp, alive = self._join(visitor, "a", "web")
+            pid = self._pid(state)
+            os.kill(pid, signal.SIGSTOP)  # so that all have left when it opens
+            for _ in range(20):
+                assert not was_killed(state)
+            os.kill(pid, signal.SIGCONT)
+            assert addresses(self._ask(udp, query("web"))) == ["172.18.0.2"] and self._pid(state) == pid
+        for sock in (udp, tcp):
+            sock.close()
+        os.close(alive)
+
     def test_nonsense_from_a_visitor_is_answered_and_changes_nothing(self, state: Path) -> None:
         with visit_or_start(state, ["/bin/true"]) as visitor:
             udp, tcp, alive = self._join(visitor, "a", "web")

@@ -161,6 +161,19 @@ class TestNames:
         lamella("ps")
         assert lamella("exec", "web", "wget", "-qO-", "http://other/").stdout == "other\n"
 
+    def test_where_a_killed_steward_left_a_bridge_the_next_command_takes_it_away(
+        self, lamella: Lamella, bb: str, store_root: Path
+    ) -> None:
+        lamella("network", "create", "na")
+        lamella("run", "--rm", "--network", "na", bb, "true")
+        os.kill(steward_of(store_root), signal.SIGKILL)
+        state = state_directory(store_root)
+        while not was_killed(state):
+            time.sleep(0.01)
+        assert left_on_the_machine(state)
+        lamella("ps")
+        assert left_on_the_machine(state) == []
+
     def test_what_a_killed_keeper_had_is_free_for_the_next(
         self, lamella: Lamella, serve: Serve, store_root: Path
     ) -> None:
