@@ -25,7 +25,7 @@ FILTERS = frozenset({"until", "label", "label!"})
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def prune(settings: Settings, everything: bool, volumes: bool, filters: tuple[str, ...], force: bool) -> None:
-    """Remove the containers that do not run, then (with --volumes) the anonymous volumes that no container has, then the
+    """Remove the containers that do not run, the networks that none is on, then (with --volumes) the anonymous volumes that no container has, then the
     dangling images, then the build cache that no image uses, and whatever
     killed commands left behind. With -a all images that no container uses and all build cache.
 
@@ -50,13 +50,27 @@ def _warning(everything: bool, volumes: bool, with_cache: bool, filters: tuple[s
     from cli.image_prune import REMOVED
     from cli.volume_prune import GOING
 
-    going = ["all stopped containers", *([f"all {GOING[False]}"] if volumes else []), REMOVED[everything]]
+    going = [
+        "all stopped containers",
+        "all networks not used by at least one container",
+        *([f"all {GOING[False]}"] if volumes else []),
+        REMOVED[everything],
+    ]
     if with_cache:
         going.append("all build cache" if everything else "all dangling build cache")
     text = "WARNING! This will remove:\n" + "".join(f"  - {what}\n" for what in going)
     if filters:
         text += "\n  Items to be pruned will be filtered with:\n" + "".join(f"  - {one}\n" for one in filters)
     return text + "\n"
+
+
+def _prune_networks(settings: Settings, store: Store, filters: tuple[str, ...]) -> str:
+    """What went, in Docker's words. A store that has never had a network is not given tables for them now."""
+    if not store.database.read().execute("SELECT 1 FROM sqlite_master WHERE name = 'networks'").fetchone():
+        return ""
+    from cli.network_rm import deleted_text, prune_networks
+
+    return deleted_text(prune_networks(settings, filters))
 
 
 def _prune_volumes(store: Store, wanted: Filters) -> int:
@@ -90,6 +104,7 @@ def _prune(
             removed, reclaimed = prune_containers(settings, prune_filter(filters))
             sweep_containers(settings)
         click.echo(deleted_text(removed), nl=False)
+        click.echo(_prune_networks(settings, store, filters), nl=False)
         if volumes:
             reclaimed += _prune_volumes(store, wanted)
         images = prune_images(store, wanted, all_unused=everything)

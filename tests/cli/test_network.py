@@ -140,6 +140,11 @@ def test_one_in_use_stays_and_prune_takes_the_others(cli: Cli, store: Store, hub
     assert cli("network", "prune", "-f").out == ""
 
 
+def test_system_prune_takes_them_too(cli: Cli, store: Store) -> None:
+    cli("network", "create", "old")
+    assert cli("system", "prune", "-f").out.startswith("Deleted Networks:\nold\n\nTotal reclaimed space: ")
+
+
 def test_rm_goes_on_past_what_is_not_there(cli: Cli, store: Store) -> None:
     for name in ("a", "b"):
         cli("network", "create", name)

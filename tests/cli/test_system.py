@@ -154,7 +154,7 @@ def test_prune_lists_what_will_go_and_takes_no_for_an_answer(
     code, out, err = cli("system", "prune", "-a", "--filter", "until=24h")
     assert (code, out) == (0, "")
     assert err == (
-        "WARNING! This will remove:\n  - all stopped containers\n"
+        "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n"
         "  - all images without at least one container associated to them\n  - all build cache\n\n"
         "  Items to be pruned will be filtered with:\n  - until=24h\n\nAre you sure you want to continue? [y/N] "
     )
