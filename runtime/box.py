@@ -113,7 +113,7 @@ class Box:
 
     def _bundle(self, container: Container, root: str, user: User, mounts: list[Mount], engine: Engine) -> Bundle:
         args = container.command
-        if container.init:
+        if container.init and not (container.isolation and container.isolation.pid):  # where it is another's number 1
             from runtime.init import PATH, init_mount
 
             mounts = [*mounts, init_mount()]
