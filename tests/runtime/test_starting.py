@@ -1,0 +1,71 @@
+"""Starts that are cut short between two steps: conmon lives, holds the lock, and waits for what will never come."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.status import read_status
+from tests.conftest import ROOT, Lamella, needs
+from tests.suites.supervised import processes, until
+
+pytestmark = needs("crun", "conmon")
+# `lamella start`, up to the line where it is killed.
+CUT_SHORT = """
+import os, signal, sys
+from pathlib import Path
+from cli.containers import Workshop
+from cli.settings import Settings
+from runtime import conmon
+from runtime.probe import choose
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with Workshop(Settings.read(root=sys.argv[1], sync=False, debug=False)) as shop:
+    (container,) = shop.containers.all()
+    lock = shop.containers.lock(container)
+    shop.containers.set_running(container, True)
+    if sys.argv[2] == "created":
+        conmon.Monitored.start = killed
+    if sys.argv[2] == "noted":
+        conmon.Monitored._runtime = killed
+    conmon.create(shop.containers, container, lock, choose, shop.state).start(shop.containers.directory(container))
+"""
+
+
+@pytest.fixture(params=["created", "noted"])
+def stuck(request: pytest.FixtureRequest, lamella: Lamella, bb: str, store_root: Path) -> Path:
+    """The directory of a container whose start was cut short, with a conmon that nobody waits for."""
+    lamella("create", "--name", "job", "--network", "none", bb, "sleep", "1000")
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_SHORT, store_root, request.param],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == -9
+    until(lambda: processes(store_root))
+    return next((store_root / "containers").iterdir())
+
+
+def test_the_next_command_ends_it(lamella: Lamella, stuck: Path, store_root: Path) -> None:
+    assert lamella("ps", "-a", "--format", "{{.State}}").stdout in ("created\n", "exited\n")
+    until(lambda: not processes(store_root))
+    assert not (stuck / "starting").exists()
+
+
+def test_it_can_be_started_again(lamella: Lamella, stuck: Path, store_root: Path) -> None:
+    lamella("start", "job")
+    assert lamella("exec", "job", "echo", "fine").stdout == "fine\n" and read_status(stuck).running
+
+
+@pytest.mark.parametrize("words", [("stop", "-t", "0"), ("rm", "-f")])
+def test_it_can_be_stopped_and_removed(lamella: Lamella, stuck: Path, store_root: Path, words: tuple[str, ...]) -> None:
+    lamella(*words, "job", timeout=30)
+    lamella("ps")
+    until(lambda: not processes(store_root))
