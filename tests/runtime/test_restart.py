@@ -178,6 +178,80 @@ class TestRestarts:
         until(lambda: not processes(store_root))
         assert not list((store_root / "containers").glob("*/supervised"))
 
+    def test_a_restart_that_fails_is_tried_again(
+        self, lamella: Lamella, bb: str, store_root: Path, tmp_path: Path
+    ) -> None:
+        source = tmp_path / "disk"
+        source.mkdir()
+        script = "echo run; until test -e /disk/gone; do sleep 0.05; done; exit 3"
+        lamella(
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--network",
+            "none",
+            "--restart",
+            "always",
+            "-v",
+            f"{source}:/disk",
+            bb,
+            "sh",
+            "-c",
+            script,
+        )
+        directory = next((store_root / "containers").iterdir())
+        source.rename(tmp_path / "away")
+        (tmp_path / "away" / "gone").touch()
+        until(lambda: read_restarts(directory).count >= 3)
+        assert lamella("logs", "web").stdout == "run\n"
+        (tmp_path / "away" / "gone").unlink()
+        (tmp_path / "away").rename(source)
+        until(lambda: lamella("logs", "web").stdout == "run\nrun\n", 30)
+        assert lamella("ps", "--format", "{{.State}}").stdout == "running\n"
+
+    def test_on_a_network_it_comes_back(self, lamella: Lamella, bb: str, store_root: Path) -> None:
+        lamella("network", "create", "net")
+        lamella(
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--network",
+            "net",
+            "--restart",
+            "always",
+            bb,
+            "sh",
+            "-c",
+            "ip addr show eth0 | grep -c inet; sleep 100",
+        )
+        directory = next((store_root / "containers").iterdir())
+        until(lambda: lamella("logs", "web").stdout)
+        os.kill(read_status(directory).keeper, signal.SIGKILL)
+        until(lambda: len(lamella("logs", "web").stdout.split()) == 2)
+        assert set(lamella("logs", "web").stdout.split()) in ({"1"}, {"2"})
+        lamella("rm", "-f", "web")
+        lamella("network", "rm", "net")
+
+    def test_with_rm_and_a_check_both_go(self, lamella: Lamella, bb: str, store_root: Path) -> None:
+        lamella(
+            "run",
+            "-d",
+            "--rm",
+            "--network",
+            "none",
+            "--health-cmd",
+            "true",
+            "--health-interval",
+            "100ms",
+            bb,
+            "sleep",
+            "1",
+        )
+        assert supervisors(store_root)
+        until(lambda: not processes(store_root) and not list((store_root / "containers").iterdir()))
+
     def test_attached_it_goes_on_behind(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         done = lamella(
             "run", "--name", "fore", "--network", "none", "--restart", "always", bb, "sh", "-c", ONCE, check=False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,26 @@ def test_it_can_be_stopped_and_removed(lamella: Lamella, stuck: Path, store_root
     lamella(*words, "job", timeout=30)
     lamella("ps")
     until(lambda: not processes(store_root))
+
+
+def test_it_is_not_started_again_before_its_last_run_is_cleaned_up(lamella: Lamella, bb: str, store_root: Path) -> None:
+    """Two would have the same files mounted, and the first one's last words would be taken for the second's."""
+    script = "test -e /again && sleep 1000; touch /again; exit 5"
+    lamella("run", "-d", "--name", "job", "--network", "none", bb, "sh", "-c", script)
+
+    def cleanups() -> list[int]:
+        found = processes(store_root).items()
+        return [pid for pid, words in found if "container cleanup" in words and not words.startswith("/usr/bin/conmon")]
+
+    until(cleanups)
+    slow = cleanups()[0]
+    os.kill(slow, signal.SIGSTOP)
+    with subprocess.Popen(
+        [sys.executable, "-m", "lamella", "start", "job"], cwd=ROOT, env={**os.environ, "LAMELLA_ROOT": str(store_root)}
+    ) as start:
+        time.sleep(1)
+        assert start.poll() is None
+        os.kill(slow, signal.SIGCONT)
+        assert start.wait(20) == 0
+    time.sleep(0.5)
+    assert lamella("ps", "--format", "{{.Names}} {{.State}}").stdout == "job running\n"
