@@ -22,11 +22,13 @@ _format = click.option("-f", "--format", "template", metavar="FORMAT", help="jso
 @click.command(short_help="Show everything about images and containers")
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID...", shell_complete=complete_objects)
 @_format
-@click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look only among these.")
+@click.option(
+    "--type", "kind", type=click.Choice(["container", "image", "volume", "network"]), help="Look only among these."
+)
 @click.option("-s", "--size", is_flag=True, help="Also what each container has written.")
 @click.pass_obj
 def inspect(settings: Settings, names: tuple[str, ...], template: str | None, kind: str | None, size: bool) -> int:
-    """Show everything about containers, images and volumes, as JSON. Where several have the name, the container is meant, then
+    """Show everything about containers, images, volumes and networks, as JSON. Where several have the name, the container is meant, then
     the image.
 
     \b
@@ -41,7 +43,7 @@ def inspect(settings: Settings, names: tuple[str, ...], template: str | None, ki
     with open_store(settings) as store:
         looks = {
             "container": _container_look(settings, store, size), "image": _image_look(store),
-            "volume": lambda name: volume_look(store)(name),
+            "volume": lambda name: volume_look(store)(name), "network": lambda name: _network_look(settings, name),
         }  # fmt: skip
         return show(names, [looks[kind]] if kind else list(looks.values()), template, kind or "object")
 
@@ -88,6 +90,14 @@ def _print(found: list[dict[str, Any]], template: str | None) -> None:
 
     layout: dict[str, Any] = {"separators": (",", ":")} if template else {"indent": 4}
     return write(json.dumps(found, ensure_ascii=False, **layout) + "\n")
+
+
+def _network_look(settings: Settings, name: str) -> dict[str, Any] | None:
+    from cli.network_inspect import look
+    from cli.wiring import open_hub
+
+    with open_hub(settings) as hub:
+        return look(hub, name)
 
 
 def _image_look(store: Store) -> Look:

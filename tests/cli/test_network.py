@@ -59,6 +59,13 @@ def test_create_prints_the_id_and_inspect_shows_docker_s_shape(cli: Cli, store: 
     assert (said.code, said.out, said.err) == (1, "[]\n", "Error: No such network: moon\n")
 
 
+def test_inspect_finds_networks_as_well(cli: Cli, store: Store) -> None:
+    cli("network", "create", "lab")
+    for words in (("lab",), ("--type", "network", "lab")):
+        assert cli("inspect", "-f", "{{.Name}} {{.Driver}}", *words).out == "lab bridge\n"
+    assert cli("inspect", "--type", "network", "moon").err == "Error: No such network: moon\n"
+
+
 def test_names_are_given_once(cli: Cli, store: Store) -> None:
     assert cli("network", "create", "a").code == 0
     said = cli("network", "create", "a")
