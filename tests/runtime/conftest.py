@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from image.config import ContainerConfig
-from runtime.state import state_directory
+from runtime.cgroups import ALL, remove
+from runtime.state import cgroups_of, state_directory
 from runtime.status import read_status
 from runtime.supervision import dismiss
 from tests.suites.rooted import publish_root
@@ -47,4 +48,6 @@ def _nothing_is_left(store_root: Path) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             if keeper:
                 os.kill(keeper, signal.SIGKILL)
+    for name in cgroups_of(state_directory(store_root)):
+        remove(f"{ALL}/{name}")
     shutil.rmtree(state_directory(store_root), ignore_errors=True)
