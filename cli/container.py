@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _VERBS = (
     "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "logs", "exec", "attach", "top",
-    "stats", "port", "commit", "diff", "export", "wait",
+    "stats", "port", "commit", "cp", "diff", "export", "wait",
 )  # fmt: skip
 TABLE = {
     "ls": COMMANDS["ps"],

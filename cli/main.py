@@ -52,6 +52,7 @@ SECTIONS: dict[str, Table] = {
         "exec": ("cli.exec:exec_", "Run a command in a running container"),
         "attach": ("cli.attach:attach", "Join a running container's input and output"),
         "wait": ("cli.wait:wait", "Wait for containers to end and print their exit codes"),
+        "cp": ("cli.cp:cp", "Copy files between a container and this machine"),
         "diff": ("cli.diff:diff", "Show what a container has changed in its files"),
         "commit": ("cli.commit:commit", "Make an image of a container"),
         "export": ("cli.export:export", "Write a container's files as a tar archive"),
@@ -74,7 +75,6 @@ SECTIONS: dict[str, Table] = {
 }
 # Docker's commands that lamella does not have, and what helps meanwhile.
 NOT_THERE = {
-    "cp": "lamella exec NAME cat FILE >FILE",
    
     "update": "", "search": "",
     "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",

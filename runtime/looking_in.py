@@ -1,0 +1,97 @@
+"""A container's root with all that is mounted in it, whether the container runs or not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from core import syscalls
+from core.paths import clean, resolve_in
+from runtime.bundle import points
+from runtime.container import Container
+from runtime.containers import Containers
+from runtime.enter import NotRunning
+from runtime.inspect import first_process
+from runtime.mounts import Mount
+from runtime.stubs import Stubs
+from runtime.volumes import anonymous
+
+PATIENCE_SECONDS = 5.0
+INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS  # no path leads out of the root
+
+
+@contextlib.contextmanager
+def root_of(containers: Containers, container: Container) -> Iterator[int]:
+    """A descriptor of the container's root, to resolve paths in as INSIDE says. One that does not run cannot be started for
+    the block; its mounts are made in a namespace of this process, which must be the only thread. Raises Unavailable."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        lock = containers.lock(container)
+        if lock:
+            break
+        try:
+            fd = _running(containers, container)
+        except NotRunning:  # it has just ended, or is about to start
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+            continue
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+        return
+    try:
+        with _mounted(containers, container) as fd:
+            yield fd
+    finally:
+        lock.release()
+
+
+def _running(containers: Containers, container: Container) -> int:
+    keeper = containers.status(container).keeper
+    first = first_process(keeper) if keeper else 0
+    if not first:
+        raise NotRunning(container)
+    try:
+        fd = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotRunning(container) from error
+    if containers.status(container).keeper != keeper:  # the pid may have been somebody else's by then
+        os.close(fd)
+        raise NotRunning(container)
+    return fd
+
+
+@contextlib.contextmanager
+def _mounted(containers: Containers, container: Container) -> Iterator[int]:
+    from core.namespaces import enter_private_mounts
+
+    enter_private_mounts()
+    with containers.snapshotter.mounted(container.id, durable=True) as rootfs:
+        root = os.path.realpath(rootfs)
+        mounts = [*anonymous(container, containers.directory(container), root), *container.mounts]
+        made = list(_bind(root, mounts))
+        fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+            for target in reversed(made):
+                syscalls.unmount(target)
+
+
+def _bind(root: str, mounts: list[Mount]) -> Iterator[str]:
+    """What is kept outside of the root, at its place in it; a tmpfs is as empty as it will be."""
+    Stubs(root).make(*points(mounts))
+    for mount in sorted(mounts, key=lambda mount: mount.target.count("/")):
+        if mount.kind == "tmpfs" or not Path(mount.source).exists():
+            continue
+        target = resolve_in(root, clean(mount.target))
+        syscalls.mount(mount.source, target, flags=syscalls.MS_BIND | syscalls.MS_REC)
+        if mount.read_only:
+            syscalls.mount("none", target, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
+        yield target
