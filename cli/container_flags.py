@@ -29,9 +29,47 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
         ports=tuple(flags["publish"]), add_hosts=tuple(flags["add_host"]), cap_add=tuple(flags["cap_add"]),
         cap_drop=tuple(flags["cap_drop"]), shm_size=shm_size(flags["shm_size"]), seccomp=seccomp(flags["security_opt"]),
         tty=flags["tty"], stdin_open=flags["interactive"], read_only=flags["read_only"], privileged=flags["privileged"],
-        init=flags["init"], auto_remove=flags["rm"], **fenced(flags), **supervised(flags),
+        init=flags["init"], auto_remove=flags["rm"], **fenced(flags), **supervised(flags), **extra(flags),
         made_by=(cwd, *command_words(sys.argv)),
     )  # fmt: skip
+
+
+def extra(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What few runs ask for: further groups, a domain name, some streams only, a log of another kind."""
+    found: dict[str, Any] = {}
+    if flags["group_add"] or flags["domainname"] or flags["attach"]:
+        from runtime.extras import Extras
+
+        found["extras"] = Extras(flags["domainname"], tuple(flags["group_add"]), streams(flags["attach"]))
+    if flags["log_driver"] or flags["log_opt"]:
+        from runtime.log_options import parse
+
+        found["logging"] = parse(flags["log_driver"], tuple(flags["log_opt"]))
+    if flags["platform"]:
+        check_platform(flags["platform"])
+    return found
+
+
+def streams(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The streams that -a names, in any case. Raises InvalidInput."""
+    from core.errors import InvalidInput
+
+    for word in words:
+        if word.lower() not in ("stdin", "stdout", "stderr"):
+            raise InvalidInput(
+                f'invalid argument "{word}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
+            )
+    return tuple(dict.fromkeys(word.lower() for word in words))
+
+
+def check_platform(text: str) -> None:
+    """Raises Unsupported for a platform that is not this machine's."""
+    from core.errors import Unsupported
+    from image.platform import Platform, host_platform
+
+    ours = host_platform()
+    if text != ours.os and Platform.parse(text) != ours:
+        raise Unsupported(f"this machine runs {ours} only, not {text}", "images run on this machine's platform only")
 
 
 def command_words(argv: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,9 @@ PROCESS: tuple[Flag, ...] = (
     (("-w", "--workdir"), {"metavar": "DIR", "default": "", "help": "Working directory in the container."}),
     (("-u", "--user"), {"metavar": "USER[:GROUP]", "default": "", "help": "User name or ID, and group."}),
     (("--name",), {"metavar": "NAME", "default": "", "help": "Name of the container."}),
+    (("--group-add",), {"multiple": True, "metavar": "GROUP", "help": "A further group of its user."}),
     (("-h", "--hostname"), {"metavar": "NAME", "default": "", "help": "Host name in the container."}),
+    (("--domainname",), {"metavar": "NAME", "default": "", "help": "NIS domain name in the container."}),
     (("--entrypoint",), {"metavar": "COMMAND", "help": "Replace the image's entrypoint."}),
     (("-l", "--label"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Label the container."}),
     (("--label-file",), {"multiple": True, "metavar": "FILE", "help": "Read labels from a file."}),
@@ -21,6 +23,10 @@ PROCESS: tuple[Flag, ...] = (
     (("-t", "--tty"), {"is_flag": True, "help": "Give the container a terminal."}),
     (("--rm",), {"is_flag": True, "help": "Remove the container when it ends."}),
     (("--pull",), {"choices": ("missing", "always", "never"), "default": "missing", "help": "When to pull the image."}),
+    (("--log-driver",), {"metavar": "NAME", "default": "", "help": "Where its output is kept: json-file, local, none."}),
+    (("--log-opt",), {"multiple": True, "metavar": "NAME=VALUE", "help": "How much of it: max-size=10m, max-file=3.  [default: 100m]"}),
+    (("--platform",), {"metavar": "OS/ARCH", "default": "", "help": "Fail unless it is this machine's."}),
+    (("-a", "--attach"), {"multiple": True, "metavar": "STREAM", "help": "Join only these: stdin, stdout, stderr."}),
     (("--cidfile",), {"metavar": "FILE", "help": "Write the container's ID to a new file."}),
     (("-q", "--quiet"), {"is_flag": True, "help": "Do not show the progress of a pull."}),
 )  # fmt: skip
@@ -103,6 +109,6 @@ SHARED: tuple[Flag, ...] = (*PROCESS, *MOUNTS, *NETWORK, *ISOLATION, *LIMITS, *S
 RUN: tuple[Flag, ...] = (
     *SHARED,
     (("-d", "--detach"), {"is_flag": True, "help": "Run in the background and print the ID."}),
-    (("-a", "--attach"), {"multiple": True, "metavar": "STREAM", "help": "Accepted for Docker's sake: all are attached."}),
-    (("--sig-proxy/--no-sig-proxy",), {"default": True, "hidden": True}),
+    (("--detach-keys",), {"metavar": "KEYS", "help": "Keys that leave it to itself.  [default: ctrl-p,ctrl-q]"}),
+    (("--sig-proxy/--no-sig-proxy",), {"default": True, "help": "Pass signals on to it [on]."}),
 )  # fmt: skip

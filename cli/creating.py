@@ -34,7 +34,9 @@ def create(settings: Settings, flags: dict[str, Any]) -> None:
 
 def check_flags(flags: dict[str, Any]) -> None:
     """Raises InvalidInput or Conflict for what cannot be, before anything is made."""
-    if flags["tty"] and flags["interactive"] and not flags.get("detach") and not os.isatty(0) and "attach" in flags:
+    if flags.get("detach") and flags["attach"]:
+        raise Conflict("Conflicting options: -a and -d")
+    if flags["tty"] and flags["interactive"] and not flags.get("detach") and not os.isatty(0) and "detach" in flags:
         raise InvalidInput("the input device is not a TTY", "leave out -t, or run it in a terminal")
     if flags["cidfile"] and os.path.exists(flags["cidfile"]):
         raise Conflict(

@@ -27,12 +27,13 @@ from cli.spelling import DockerCommand
 @click.option("-w", "--workdir", default="", metavar="DIR", help="Working directory.")
 @click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="User name or ID, and group.")
 @click.option("--privileged", is_flag=True, help="Give it all capabilities.")
+@click.option("--detach-keys", "keys", metavar="KEYS", help="Keys that leave it to itself.  [default: ctrl-p,ctrl-q]")
 @click.argument("name", metavar="CONTAINER", shell_complete=complete_running)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_(
     settings: Settings, interactive: bool, tty: bool, detach: bool, env: tuple[str, ...], env_file: tuple[str, ...],
-    workdir: str, user: str, privileged: bool, name: str, command: tuple[str, ...],
+    workdir: str, user: str, privileged: bool, keys: str | None, name: str, command: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a command in a running container; the exit code is the command's.
 
@@ -42,13 +43,15 @@ def exec_(
       lamella exec -it web sh
     """
     from cli.containers import Workshop
+    from cli.detach_keys import detach_keys
     from core.errors import InvalidInput
     from runtime.executing import Command, execute
 
     if tty and interactive and not os.isatty(0):
         raise InvalidInput("the input device is not a TTY", "leave out -t, or run it in a terminal")
     wanted = Command(
-        command, environment(env_file, env, settings.environ), workdir, user, tty, interactive, detach, privileged
+        command, environment(env_file, env, settings.environ), workdir, user, tty, interactive, detach, privileged,
+        detach_keys(settings, keys) if tty else b"",
     )  # fmt: skip
 
     def work() -> int:

@@ -16,13 +16,13 @@ from core.errors import Unsupported
 
 # Words after a flag's names: the values that ask for nothing. A trailing `?` marks a switch.
 _RUN_IGNORED = (
-    "--disable-content-trust?", "--log-driver", "--log-opt", "--detach-keys",
+    "--disable-content-trust?",
 )  # fmt: skip
 _RUN_DISCARDED = (
     "--kernel-memory", "--cpu-rt-period", "--cpu-rt-runtime",
 )  # fmt: skip
 _RUN_REFUSED = (
-    "--group-add", "--link-local-ip", "--domainname", "--use-api-socket?", "--platform",
+    "--link-local-ip", "--use-api-socket?",
 )  # fmt: skip
 _BUILD_IGNORED = (
     "--cache-from", "--builder", "--disable-content-trust?", "--layers?", "--debug?", "-D?",
@@ -32,22 +32,20 @@ _BUILD_REFUSED = (
     "--output -o type=docker type=image",
 )  # fmt: skip
 _TRANSFER = ("--disable-content-trust?",)
-_KEYS = ("--detach-keys", "--checkpoint", "--checkpoint-dir")
+_CHECKPOINTS = ("--checkpoint", "--checkpoint-dir")
 
 # command → the flags that are ignored, discarded with a warning, refused
 _FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "run": (_RUN_IGNORED, _RUN_DISCARDED, _RUN_REFUSED),
-    "create": ((*_RUN_IGNORED, "--attach -a"), _RUN_DISCARDED, _RUN_REFUSED),
+    "create": (_RUN_IGNORED, _RUN_DISCARDED, _RUN_REFUSED),
     "build": (_BUILD_IGNORED, _BUILD_DISCARDED, _BUILD_REFUSED),
-    "exec": (_KEYS, (), ()),
-    "attach": (_KEYS, (), ()),
-    "start": (_KEYS, (), ()),
+    "start": (_CHECKPOINTS, (), ()),
     "push": (_TRANSFER, (), ()),
     "pull": (_TRANSFER, (), ()),
 }
 _HINTS = {
     "--output": "the image is kept here; `lamella push` sends it to a registry",
-    "--platform": "images run on this machine's platform only",
+    "--link-local-ip": "give it an address on a network of its own: --ip, --ip6",
 }
 
 
@@ -68,7 +66,7 @@ def _option(flag: str, meet: Callable[[str], None]) -> click.Option:
 
     def callback(ctx: click.Context, param: click.Parameter, given: Any) -> None:
         values = [] if given in (None, (), False) else ["true"] if given is True else list(given)
-        if not all(value in harmless or (names[0] == "--platform" and _is_ours(value)) for value in values):
+        if not all(value in harmless for value in values):
             meet(names[0])
 
     name = "foreign_" + names[0].strip("-").replace("-", "_")
@@ -76,12 +74,6 @@ def _option(flag: str, meet: Callable[[str], None]) -> click.Option:
     option = click.Option([*names, name], callback=callback, expose_value=False, hidden=True, **shape)
     option.foreign = True  # type: ignore[attr-defined]
     return option
-
-
-def _is_ours(platform: str) -> bool:
-    from image.platform import Platform, host_platform
-
-    return platform == host_platform().os or Platform.parse(platform) == host_platform()
 
 
 def _ignore(name: str) -> None:

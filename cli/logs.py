@@ -10,7 +10,7 @@ import click
 
 from cli.completion import complete_containers
 from cli.settings import Settings
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     from runtime.logs import Line
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
 @click.option("--since", metavar="TIME", help="Only what is younger: an instant, or a span such as 10m.")
 @click.option("--until", metavar="TIME", help="Only what is older.")
-@click.option("--details", is_flag=True, hidden=True)
+@click.option("--details", "detailed", is_flag=True, help="Show what --log-opt labels=… and env=… add.")
 @click.pass_obj
 def logs(
     settings: Settings, name: str, follow: bool, tail: str, timestamps: bool, since: str | None, until: str | None,
-    details: bool,
+    detailed: bool,
 ) -> None:  # fmt: skip
     """Show what a container has written, each stream where it belongs.
 
@@ -43,8 +43,11 @@ def logs(
     after, before = (instant(text) if text else None for text in (since, until))
     with Workshop(settings) as shop:
         container = shop.containers.find(name)
+        if container.logging and container.logging.driver == "none":
+            raise Unsupported("configured logging driver does not support reading", "run it without --log-driver none")
+        more = f"{written.details(container)} " if detailed else ""
         source = (
-            written.follow(shop.containers, container.id, tail=_count(tail))
+            written.follow(shop.containers, container.id, tail=_count(tail), until=before)
             if follow
             else written.read(shop.containers.directory(container), tail=_count(tail))
         )
@@ -55,13 +58,14 @@ def logs(
                 continue
             if before is not None and moment > before:
                 break
-            _show(line, line.time if timestamps and whole[line.stream] else "", flush=follow)
+            stamp = f"{line.time} " if timestamps else ""
+            _show(line, stamp + more if whole[line.stream] else "", flush=follow)
             whole[line.stream] = line.text.endswith(b"\n")
 
 
-def _show(line: Line, stamp: str, *, flush: bool) -> None:
+def _show(line: Line, before: str, *, flush: bool) -> None:
     file = (sys.stdout if line.stream == "stdout" else sys.stderr).buffer
-    file.write((stamp.encode() + b" " if stamp else b"") + line.text)
+    file.write(before.encode() + line.text)
     if flush or file is sys.stderr.buffer:
         file.flush()
 

@@ -13,6 +13,7 @@ from cli.settings import Settings
 if TYPE_CHECKING:
     from cli.containers import Workshop
     from core.locks import FileLock
+    from runtime.attach import Attachment, Manner
     from runtime.container import Container
 
 
@@ -21,15 +22,41 @@ def run(settings: Settings, flags: dict[str, Any]) -> int:
     from cli.creating import check_flags
 
     check_flags(flags)
-    if flags["rm"] and not flags["detach"] and not joins(flags):
+    if flags["rm"] and not flags["detach"] and not (joins(flags) or _may_be_left(settings, flags)):
         return _run_foreground(settings, flags)
     from cli.containers import Workshop
     from cli.creating import create_container
 
     request = make_request(flags, settings.environ, os.getcwd())
+    manner = None if flags["detach"] else _manner(settings, flags)
     with Workshop(settings) as shop:
         container, lock = create_container(shop, request, flags, running=True)
-        return run_monitored(shop, container, lock, attached=not flags["detach"])
+        return run_monitored(shop, container, lock, manner)
+
+
+def _may_be_left(settings: Settings, flags: dict[str, Any]) -> bool:
+    """Whether the user may leave the container before it ends: by the detach keys, a Ctrl-C that is not passed on, or by
+    joining its input alone. Where nothing can keep it then, it is run in the foreground all the same."""
+    if not (flags["attach"] or not flags["sig_proxy"] or (flags["tty"] and flags["interactive"])):
+        return False
+    from core.errors import Unsupported
+    from runtime.conmon import find_conmon
+    from runtime.probe import choose
+    from runtime.state import state_directory
+
+    try:
+        return bool(find_conmon() and choose(state_directory(settings.root)).path)
+    except Unsupported:
+        return False
+
+
+def _manner(settings: Settings, flags: dict[str, Any]) -> Manner:
+    from cli.container_flags import streams
+    from cli.detach_keys import detach_keys
+    from runtime.attach import STREAMS, Manner
+
+    keys = detach_keys(settings, flags["detach_keys"]) if flags["tty"] else b""
+    return Manner(streams(flags["attach"]) or STREAMS, keys, flags["sig_proxy"])
 
 
 def joins(flags: dict[str, Any]) -> bool:
@@ -69,9 +96,10 @@ def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
 
 
 def run_monitored(
-    shop: Workshop, container: Container, lock: FileLock, *, attached: bool, show_id: bool = True, by_hand: bool = True
-) -> int:
-    """Start the container under conmon, and stay with it if `attached`; the exit code. `by_hand`: not by its supervisor."""
+    shop: Workshop, container: Container, lock: FileLock, manner: Manner | None, *, show_id: bool = True,
+    by_hand: bool = True,
+) -> int:  # fmt: skip
+    """Start the container under conmon, and join it in that `manner`, if any; the exit code. `by_hand`: not by its supervisor."""
     from cli.itself import itself
     from runtime.attach import Attachment
     from runtime.conmon import create
@@ -80,12 +108,11 @@ def run_monitored(
     shop.sweep()
     if container.supervised and by_hand:
         supervise(shop, container)
-    told = not attached or container.auto_remove or container.restart  # else we tell ourselves how it ended
-    on_exit = itself(shop.settings, "container", "cleanup", container.id) if told else ()
+    on_exit = () if stays(container, manner) else itself(shop.settings, "container", "cleanup", container.id)
     try:
         monitored = create(shop.containers, container, lock, choose, shop.state, on_exit)
-        attachment = Attachment(monitored) if attached else None
-        if attached:
+        attachment = Attachment(monitored, manner) if manner else None
+        if manner:
             shop.containers.note(container, "attach")
         shop.containers.note(container, "start")  # as it does: one that ends at once has not died before
         monitored.start(shop.containers.directory(container))
@@ -95,21 +122,31 @@ def run_monitored(
         lock.release()
         shop.containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILURE))
         raise
+    if show_id and (manner is None or set(manner.streams) == {"stdin"}):
+        sys.stdout.write(f"{container.id}\n")
+        sys.stdout.flush()
     if attachment is None:
         if "NOTIFY_SOCKET" in shop.settings.environ:
             from cli.notify import tell_systemd
 
             tell_systemd(shop.settings.environ, monitored.keeper)
-        if show_id:
-            sys.stdout.write(f"{container.id}\n")
         return 0
     return _stay(shop, container, attachment, monitored.keeper)
 
 
-def _stay(shop: Workshop, container: Container, attachment: Any, keeper: int) -> int:
+def stays(container: Container, manner: Manner | None) -> bool:
+    """Whether this process is sure to be there when the container ends, and tells how it did."""
+    if manner is None or container.auto_remove or container.restart:
+        return False
+    left = not manner.signals or manner.streams == ("stdin",) or (container.tty and container.stdin_open)
+    return not left
+
+
+def _stay(shop: Workshop, container: Container, attachment: Attachment, keeper: int) -> int:
     from runtime.streams import wait
 
     if not attachment.run():
+        shop.containers.note(container, "detach")
         return 0
     code = wait(keeper)
     if not container.restart:  # it may be running again

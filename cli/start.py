@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.containers import Workshop
+    from runtime.attach import Manner
     from runtime.container import Container
 
 
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 @click.option(
     "--all", "everything", is_flag=True, help="Those that their restart policy wants, as when the machine comes up."
 )
+@click.option("--detach-keys", "keys", metavar="KEYS", help="Keys that leave it to itself.  [default: ctrl-p,ctrl-q]")
+@click.option("--sig-proxy/--no-sig-proxy", "signals", default=True, help="Pass signals on to it [on].")
 @click.pass_obj
-def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive: bool, everything: bool) -> None:
+def start(
+    settings: Settings, names: tuple[str, ...], attach: bool, interactive: bool, everything: bool, keys: str | None,
+    signals: bool,
+) -> None:  # fmt: skip
     """Start created or stopped containers.
 
     \b
@@ -47,7 +53,11 @@ def start(settings: Settings, names: tuple[str, ...], attach: bool, interactive:
             raise click.UsageError("you cannot start and attach multiple containers at once")
         with Workshop(settings) as shop:
             container = shop.containers.find(names[0])
-        raise Exit(_start(settings, container, attached=True, stdin=interactive))
+        from cli.detach_keys import detach_keys
+        from runtime.attach import STREAMS, Manner
+
+        manner = Manner(STREAMS if interactive else STREAMS[1:], detach_keys(settings, keys), signals)
+        raise Exit(_start(settings, container, manner))
     with Workshop(settings) as shop:
         shop.sweep()  # which also goes on with restarts that the machine's end has cut short
         names = tuple(_always(shop)) if everything else names
@@ -68,15 +78,15 @@ def _always(shop: Workshop) -> Iterator[str]:
             yield found.name
 
 
-def _start(settings: Settings, container: Container, *, attached: bool, stdin: bool = False) -> int:
+def _start(settings: Settings, container: Container, manner: Manner | None) -> int:
     from cli.containers import Workshop
     from cli.running import run_monitored
 
     with Workshop(settings) as shop:
         status = shop.containers.status(container)
         if status.state == "restarting":
-            return _restarting(attached)
-        if attached and status.paused:
+            return _restarting(manner is not None)
+        if manner and status.paused:
             raise Conflict("You cannot attach to a paused container, unpause it first")
         lock = shop.containers.lock_to_start(container)
         if lock is None:  # it runs already, which is no error
@@ -88,14 +98,14 @@ def _start(settings: Settings, container: Container, *, attached: bool, stdin: b
             from runtime.attach import attach
 
             tell_systemd(settings.environ, shop.containers.status(container).keeper)
-            return (attach(shop.containers, container, shop.state, stdin=stdin) or 0) if attached else 0
+            return (attach(shop.containers, container, shop.state, manner) or 0) if manner else 0
         try:
             shop.containers.check(container)
             shop.containers.set_running(container, True)
         except BaseException:
             lock.release()
             raise
-        return run_monitored(shop, container, lock, attached=attached, show_id=False)
+        return run_monitored(shop, container, lock, manner, show_id=False)
 
 
 def _restarting(attached: bool) -> int:
@@ -112,6 +122,6 @@ def start_apart(settings: Settings, container: Container) -> None:
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
-        os._exit(protect(lambda: _start(settings, container, attached=False)))
+        os._exit(protect(lambda: _start(settings, container, None)))
     if wait(pid):
         raise Exit(1)

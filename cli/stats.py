@@ -80,7 +80,7 @@ def _chosen(shop: Workshop, names: Sequence[str], everything: bool) -> list[Cont
 def _look(shop: Workshop, found: Sequence[Container]) -> Samples:
     from runtime.stats import sample
 
-    return {container.id: sample(shop.containers, container) for container in found}
+    return {container.id: sample(shop.containers, container, shop.state) for container in found}
 
 
 def _row(container: Container, now: Sample | None, before: Sample | None, no_trunc: bool) -> dict[str, Any]:

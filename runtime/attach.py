@@ -16,14 +16,23 @@ from runtime.box import Box
 from runtime.conmon import Monitored
 from runtime.container import Container
 from runtime.containers import Containers
+from runtime.detach_keys import DEFAULT, Watch
 from runtime.keeper import PASSED_ON
 from runtime.terminal import raw, write_all
 
 CHUNK = 8192
-DETACH = b"\x10\x11"  # ctrl-p, ctrl-q
+STREAMS = ("stdin", "stdout", "stderr")
 
 
-def attach(containers: Containers, container: Container, state: Path, *, stdin: bool = True) -> int | None:
+class Manner(Value):
+    """How to join: which streams, which keys leave it to itself, and whether the signals that we get are passed on."""
+
+    streams: tuple[str, ...] = STREAMS
+    keys: bytes = DEFAULT
+    signals: bool = True
+
+
+def attach(containers: Containers, container: Container, state: Path, manner: Manner) -> int | None:
     """Join the caller's streams to a running container until it ends, or the user detaches (None); its exit code.
 
     Raises NotRunning, and Unsupported where the container is in the foreground of another command.
@@ -37,7 +46,7 @@ def attach(containers: Containers, container: Container, state: Path, *, stdin: 
 
     with end_of(containers, container) as end, _box_of(containers, container, state) as box:
         try:
-            joined = Attachment(Joined(container, box, kill), stdin=stdin)
+            joined = Attachment(Joined(container, box, kill), manner)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Unsupported(f"container {container.name} is in the foreground of another command") from error
         return end() if joined.run() else None
@@ -74,13 +83,15 @@ class Joined(Value):
 class Attachment:
     """One connection; made before the container starts, nothing it says is missed."""
 
-    def __init__(self, target: Monitored | Joined, *, stdin: bool = True) -> None:
+    def __init__(self, target: Monitored | Joined, manner: Manner) -> None:
         self._target = target
+        self._manner = manner
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.connect(os.fspath(target.box.path / "attach"))
         self._tty = target.container.tty
-        self._stdin: int | None = 0 if stdin and target.container.stdin_open else None
-        self._held = b""
+        self._stdin: int | None = 0 if "stdin" in manner.streams and target.container.stdin_open else None
+        self._shown = [stream for stream in STREAMS[1:] if stream in manner.streams]
+        self._watch = Watch(manner.keys)
         self._pending: list[int] = []
 
     def run(self) -> bool:
@@ -111,13 +122,15 @@ class Attachment:
         except ConnectionResetError:
             return False
         if packet:
-            write_all(2 if packet[0] == 3 and not self._tty else 1, packet[1:])
+            error = packet[0] == 3 and not self._tty
+            if ("stderr" if error else "stdout") in self._shown:
+                write_all(2 if error else 1, packet[1:])
         return bool(packet)
 
     def _feed(self, poll: select.poll) -> bool:
         data = os.read(0, CHUNK)
         if data:
-            data, detached = self._without_keys(data) if self._tty else (data, False)
+            data, detached = self._watch.take(data) if self._tty else (data, False)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 if data:
                     self._socket.sendall(data)
@@ -126,14 +139,7 @@ class Attachment:
         self._stdin = None
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        return True
-
-    def _without_keys(self, data: bytes) -> tuple[bytes, bool]:
-        """What is for the container, and whether the detach keys came. The first of them is held back until it is known
-        what follows: fingers are slower than a read."""
-        before, keys, _ = (self._held + data).partition(DETACH)
-        self._held = DETACH[:1] if not keys and before.endswith(DETACH[:1]) else b""
-        return before.removesuffix(self._held), bool(keys)
+        return bool(self._shown)  # with its input at an end there is nothing else to stay for
 
     def _pass_on(self) -> None:
         while self._pending:
@@ -159,7 +165,7 @@ class Attachment:
         read, write = os.pipe()
         os.set_blocking(write, False)
         old_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        previous = {n: signal.signal(n, lambda number, frame: self._pending.append(number)) for n in PASSED_ON}
+        previous = {n: signal.signal(n, lambda number, frame: self._pending.append(number)) for n in self._heeded()}
         try:
             yield read
         finally:
@@ -168,6 +174,9 @@ class Attachment:
             signal.set_wakeup_fd(old_fd)
             os.close(read)
             os.close(write)
+
+    def _heeded(self) -> tuple[int, ...]:
+        return PASSED_ON if self._manner.signals else (signal.SIGWINCH,)
 
     def close(self) -> None:
         """Leave the container to itself."""

@@ -18,7 +18,7 @@ from runtime.hosts import hosts, resolv_conf
 from runtime.mounts import Mount, make_devices
 from runtime.spec import Bundle, Process
 from runtime.stubs import Stubs
-from runtime.user import User, lookup
+from runtime.user import User, in_groups, lookup
 
 if TYPE_CHECKING:
     from runtime.joining import Joined
@@ -75,6 +75,8 @@ class Box:
             self.joined = join(container, self.sandbox, directory, self._proc)
         make_devices(f"{self.path}/dev", privileged=container.privileged)
         user = lookup(root, container.user)
+        if container.extras:
+            user = in_groups(root, user, container.extras.groups)
         make_cwd(root, container.cwd)
         mounts = [*self._generated(container), *self._placed(container, directory)]
         if container.isolation:
@@ -89,6 +91,10 @@ class Box:
             from runtime.isolating import apply
 
             apply(spec, container, engine, self.borrowed)
+        if container.extras:
+            from runtime.extras import apply as add
+
+            add(spec, container.extras)
         (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
         return spec
 

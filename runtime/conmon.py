@@ -16,13 +16,12 @@ from runtime.container import Container
 from runtime.containers import Containers
 from runtime.engine import Engine, StartFailed, classify
 from runtime.keeper import fork_keeper
+from runtime.log_options import log_words
 from runtime.networking import prepared
 from runtime.probe import PLACES
 from runtime.starting import wait_for_former
 from runtime.status import STARTING, note_started, note_starting
 from runtime.streams import MINIMAL_ENV, spawn, wait
-
-LOG = "container.log"
 
 
 class Monitored:
@@ -156,7 +155,7 @@ def _command(
     words = [
         conmon, "--api-version", "1", "--sync", "--full-attach", "--log-level", "error", "-c", container.id,
         "-u", container.id, "-n", container.name, "-b", str(box.path), "-p", str(box.pid_file),
-        "--exit-dir", str(directory), "-l", f"k8s-file:{directory / LOG}", "-r", engine.path,
+        "--exit-dir", str(directory), *log_words(container, directory), "-r", engine.path,
     ]  # fmt: skip
     for argument in (*engine.options, "--root", str(box.runtime_state), "--log", str(box.log), "--log-format", "json"):
         words += ["--runtime-arg", argument]

@@ -13,9 +13,11 @@ from core.value import Value, field
 from runtime.mounts import Mount
 
 if TYPE_CHECKING:
+    from runtime.extras import Extras
     from runtime.health import Health
     from runtime.isolation import Isolation
     from runtime.limits import Limits
+    from runtime.log_options import LogOptions
     from runtime.networking import Networking
     from runtime.restart import Restart
     from runtime.volumes import Asked
@@ -28,6 +30,8 @@ PARTS: dict[str, str] = {
     "health": "runtime.health:Health",
     "net": "runtime.networking:Networking",
     "volume_flags": "runtime.volumes:Asked",
+    "extras": "runtime.extras:Extras",
+    "logging": "runtime.log_options:LogOptions",
 }
 
 
@@ -76,6 +80,8 @@ class Container(Value):
     made_by: tuple[str, ...] = ()
     net: Networking | None = None
     volume_flags: Asked | None = None
+    extras: Extras | None = None
+    logging: LogOptions | None = None
 
     @property
     def supervised(self) -> bool:

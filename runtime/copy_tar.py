@@ -8,7 +8,7 @@ import posixpath
 import stat
 import tarfile
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
 from core.errors import InvalidInput
 from core.paths import clean
@@ -41,7 +41,7 @@ def write(items: Iterator[Item], base: str, stream: IO[bytes]) -> None:
             if entry.isreg() and item.content:
                 entry.size = item.size
                 with item.content() as content:
-                    tar.addfile(entry, _Exactly(content, item.size))  # type: ignore[arg-type]
+                    tar.addfile(entry, _Exactly(content, item.size))
             else:
                 tar.addfile(entry)
 
@@ -81,7 +81,7 @@ def _item(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Item | None:
     if not kind or (not path and kind != stat.S_IFDIR):
         return None
     link = clean(entry.linkname).strip("/") if entry.islnk() else entry.linkname if entry.issym() else ""
-    headers: dict[str, Any] = entry.pax_headers
+    headers = entry.pax_headers
     xattrs = {
         key.removeprefix(_XATTR): value.encode("utf-8", "surrogateescape")
         for key, value in headers.items()

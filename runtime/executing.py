@@ -16,17 +16,18 @@ from runtime.bundle import inner_path, open_nothing
 from runtime.capabilities import ALL
 from runtime.container import Container
 from runtime.containers import Containers
+from runtime.detach_keys import DEFAULT, Watch
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.enter import NotRunning, inside
 from runtime.keeper import ENGINE_FAILED
 from runtime.request import merged_env
 from runtime.spec import Process
 from runtime.streams import spawn, wait
-from runtime.user import lookup
+from runtime.user import in_groups, lookup
 
 
 class Command(Value):
-    """What to execute. Empty `cwd` and `user` mean the container's own."""
+    """What to execute. Empty `cwd` and `user` mean the container's own; `keys` leave a terminal to itself."""
 
     args: tuple[str, ...]
     env: tuple[str, ...] = ()
@@ -36,6 +37,7 @@ class Command(Value):
     stdin_open: bool = False
     detach: bool = False
     privileged: bool = False
+    keys: bytes = DEFAULT
 
 
 def execute(containers: Containers, container: Container, state: Path, command: Command) -> int:
@@ -79,7 +81,9 @@ def _run(words: list[str], name: str, command: Command, box: Box) -> int:
     if command.tty and not command.detach:
         from runtime.terminal import Console, run_on_terminal
 
-        return run_on_terminal(words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open)
+        return run_on_terminal(
+            words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open, watch=Watch(command.keys)
+        )
     stdin = 0 if command.stdin_open else open_nothing()
     if any(os.isatty(fd) for fd in (1, 2, stdin)):
         from runtime.relay import relay
@@ -92,6 +96,8 @@ def process_of(container: Container, command: Command, box: Box) -> dict[str, An
     """`command` as the runtime spec words it."""
     user = lookup(box.root(), command.user or container.user)
     inner_path(box.root(), command.cwd or container.cwd)
+    if container.extras:
+        user = in_groups(box.root(), user, container.extras.groups)
     env: Sequence[str] = merged_env(container.env, command.env)
     held = ALL if command.privileged else capabilities(container)
     spec = Process(command.args, env, clean(command.cwd or container.cwd), user, held, command.tty).to_spec()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.clock import format_instant
 from runtime.cgroups import OOM
-from runtime.conmon import LOG
 from runtime.container import Container
+from runtime.extras import Extras
 from runtime.inspect_walls import walls
+from runtime.log_options import LOG, LogOptions
 from runtime.mounts import Mount
 from runtime.restart import read_restarts
 from runtime.status import Status
@@ -35,7 +36,7 @@ def inspect(containers: Containers, container: Container) -> dict[str, Any]:
         "ResolvConfPath": "",
         "HostnamePath": "",
         "HostsPath": "",
-        "LogPath": str(directory / LOG),
+        "LogPath": "" if _log(container).driver == "none" else str(directory / LOG),
         "Name": f"/{container.name}",
         "RestartCount": read_restarts(directory).count if container.restart else 0,
         "Driver": "overlay2",
@@ -50,6 +51,10 @@ def inspect(containers: Containers, container: Container) -> dict[str, Any]:
         "Config": _config(container),
         "NetworkSettings": _network(containers, container),
     }
+
+
+def _log(container: Container) -> LogOptions:
+    return container.logging or LogOptions()
 
 
 def _state(status: Status) -> dict[str, Any]:
@@ -111,13 +116,14 @@ def _read(path: str) -> str:
 
 
 def _config(container: Container) -> dict[str, Any]:
+    extras = container.extras or Extras()
     return {
         "Hostname": container.hostname,
-        "Domainname": "",
+        "Domainname": extras.domainname,
         "User": container.user,
-        "AttachStdin": container.stdin_open,
-        "AttachStdout": True,
-        "AttachStderr": True,
+        "AttachStdin": "stdin" in extras.attached if extras.attached else container.stdin_open,
+        "AttachStdout": not extras.attached or "stdout" in extras.attached,
+        "AttachStderr": not extras.attached or "stderr" in extras.attached,
         "ExposedPorts": {port: {} for port in container.exposed_ports},
         "Tty": container.tty,
         "OpenStdin": container.stdin_open,
@@ -144,11 +150,12 @@ def _host_config(container: Container) -> dict[str, Any]:
     return {
         "Binds": binds or None,
         "ContainerIDFile": "",
-        "LogConfig": {"Type": "k8s-file", "Config": {}},
+        "LogConfig": {"Type": _log(container).driver, "Config": dict(_log(container).options)},
         "NetworkMode": container.network,
         "PortBindings": _port_bindings(container),
         "RestartPolicy": container.restart.to_json() if container.restart else {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": container.auto_remove,
+        "GroupAdd": list((container.extras or Extras()).groups) or None,
         "CapAdd": list(container.cap_add) or None,
         "CapDrop": list(container.cap_drop) or None,
         "ExtraHosts": list(container.add_hosts) or None,
@@ -170,7 +177,7 @@ def _host_config(container: Container) -> dict[str, Any]:
 
 # What no container has here, under the names where scripts look.
 _NOT_THERE: dict[str, Any] = {
-    "Links": None, "GroupAdd": None, "Dns": [], "DnsOptions": [], "DnsSearch": [],
+    "Links": None, "Dns": [], "DnsOptions": [], "DnsSearch": [],
     "DeviceRequests": None,
 }  # fmt: skip
 

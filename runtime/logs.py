@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from core.progress import Stream
-from runtime.conmon import LOG
-from runtime.containers import Containers
+from runtime.container import Container
+from runtime.directories import Directories
+from runtime.log_options import LOG
 
 BLOCK = 1 << 16
 PAUSE = 0.05  # seconds between two looks at a log that is being followed
@@ -69,26 +71,49 @@ def _start_of_tail(fd: int, lines: int) -> int:
     return 0
 
 
-def follow(containers: Containers, id: str, *, tail: int | None = None) -> Iterator[Line]:
-    """The lines that are there and those that come, until the container has ended and all is read."""
-    directory = containers.directory(id)
+def follow(containers: Directories, id: str, *, tail: int | None = None, until: int | None = None) -> Iterator[Line]:
+    """The lines that are there and those that come, until the container has ended and all is read, or the instant `until`
+    (nanoseconds since the epoch) has passed. conmon puts a new file in the place of one that is full."""
+    path = containers.directory(id) / LOG
     try:
-        file = (directory / LOG).open("rb")
+        file: IO[bytes] = path.open("rb")
     except FileNotFoundError:
         return
-    with file:
-        if tail is not None:
-            file.seek(_start_of_tail(file.fileno(), tail))
-        pending = b""
-        while True:
-            running = containers.running(id)
-            pending += file.readline()
+    if tail is not None:
+        file.seek(_start_of_tail(file.fileno(), tail))
+    pending = b""
+    while True:
+        last = not containers.running(id) or (until is not None and time.time_ns() > until)
+        successor = _successor(path, file)
+        while piece := file.readline():
+            pending += piece
             if pending.endswith(b"\n"):
                 line = parse(pending)
                 pending = b""
                 if line:
                     yield line
-            elif not running:
-                return
-            else:
-                time.sleep(PAUSE)
+        if successor:
+            file.close()
+            file, pending = successor, b""
+        elif last:
+            file.close()
+            return
+        else:
+            time.sleep(PAUSE)
+
+
+def _successor(path: Path, file: IO[bytes]) -> IO[bytes] | None:
+    """The file that has taken the place of `file`, which nobody writes to any more then; None while it has its name."""
+    with contextlib.suppress(FileNotFoundError):
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            return path.open("rb")
+    return None
+
+
+def details(container: Container) -> str:
+    """What `--log-opt labels=…` and `env=…` add to each line: `a=1,b=2`."""
+    options = container.logging.options if container.logging else {}
+    env = dict(pair.partition("=")[::2] for pair in container.env)
+    found = {name: container.labels[name] for name in options.get("labels", "").split(",") if name in container.labels}
+    found |= {name: env[name] for name in options.get("env", "").split(",") if name in env}
+    return ",".join(f"{name}={value}" for name, value in sorted(found.items()))

@@ -17,9 +17,11 @@ from runtime.spec import PATH
 
 if TYPE_CHECKING:
     from image.config import HealthCheck
+    from runtime.extras import Extras
     from runtime.health import Health
     from runtime.isolation import Isolation
     from runtime.limits import Limits
+    from runtime.log_options import LogOptions
     from runtime.networking import Networking
     from runtime.restart import Restart
 
@@ -67,6 +69,8 @@ class Request(Value):
     health: HealthCheck | None = None
     made_by: tuple[str, ...] = ()
     net: Networking | None = None
+    extras: Extras | None = None
+    logging: LogOptions | None = None
 
 
 def merge(request: Request, id: str, name: str, image: str, config: ContainerConfig) -> Container:
@@ -90,7 +94,8 @@ def merge(request: Request, id: str, name: str, image: str, config: ContainerCon
         cap_drop=request.cap_drop, shm_size=request.shm_size, seccomp=request.seccomp, tty=request.tty,
         stdin_open=request.stdin_open, read_only=request.read_only, privileged=request.privileged, init=request.init,
         auto_remove=request.auto_remove, limits=request.limits, isolation=request.isolation, restart=request.restart,
-        health=_health(request, config), made_by=request.made_by, net=request.net,
+        health=_health(request, config), made_by=request.made_by, net=request.net, extras=request.extras,
+        logging=request.logging,
     )  # fmt: skip
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
 
 from core.value import Value
+from runtime import cgroups
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.freeze import processes
 from runtime.inspect import first_process
 
 _HERTZ = os.sysconf("SC_CLK_TCK")
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Sample(Value):
@@ -42,65 +41,20 @@ class Sample(Value):
         return self.memory / self.limit * 100 if self.limit else 0.0
 
 
-def sample(containers: Containers, container: Container) -> Sample | None:
+def sample(containers: Containers, container: Container, state: Path) -> Sample | None:
     """What it uses by now; None where it does not run."""
     keeper = containers.status(container).keeper
     first = first_process(keeper) if keeper else 0
     if not first:
         return None
-    groups = _groups(container.id, first)
     received, sent = _network(first) if container.network != "host" else (0, 0)
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        if groups:
-            return _by_cgroup(groups, received, sent)
-    return _by_processes(processes(first), received, sent)
-
-
-def _groups(id: str, first: int) -> dict[str, Path]:
-    """The container's own cgroups: controller → directory; version 2 is under the empty name."""
-    found: dict[str, Path] = {}
-    for line in _read(Path(f"/proc/{first}/cgroup")).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if path.endswith(f"/{id}"):
-            for name in controllers.split(",") if controllers else [""]:
-                found[name] = _CGROUPS / (f"{controllers}{path}" if controllers else path.lstrip("/"))
-    return found
-
-
-def _by_cgroup(groups: dict[str, Path], received: int, sent: int) -> Sample:
-    if "" in groups and (groups[""] / "memory.current").exists():
-        return _by_version_2(groups[""], received, sent)
-    memory = groups["memory"]
-    usage, stat = int(_read(memory / "memory.usage_in_bytes")), _table(memory / "memory.stat")
-    read, written = _blocks_1(groups.get("blkio"))
-    pids = int(_read(groups["pids"] / "pids.current")) if "pids" in groups else 0
+    used = cgroups.usage(cgroups.path_of(container, state))
+    if used is None:
+        return _by_processes(processes(first), received, sent)
+    limit = min(used.memory_limit or _memory(), _memory())
     return Sample(
-        time.time_ns(), int(_read(groups["cpuacct"] / "cpuacct.usage")), usage - stat.get("total_inactive_file", 0),
-        min(int(_read(memory / "memory.limit_in_bytes")), _memory()), received, sent, read, written, pids, True,
-    )  # fmt: skip
-
-
-def _by_version_2(place: Path, received: int, sent: int) -> Sample:
-    usage, limit = int(_read(place / "memory.current")), _read(place / "memory.max").strip()
-    read = written = 0
-    for line in _read(place / "io.stat").splitlines():
-        values = dict(pair.split("=", 1) for pair in line.split()[1:])
-        read, written = read + int(values.get("rbytes", 0)), written + int(values.get("wbytes", 0))
-    return Sample(
-        time.time_ns(), _table(place / "cpu.stat")["usage_usec"] * 1000,
-        usage - _table(place / "memory.stat").get("inactive_file", 0),
-        _memory() if limit == "max" else min(int(limit), _memory()), received, sent, read, written,
-        int(_read(place / "pids.current") or 0), True,
-    )  # fmt: skip
-
-
-def _blocks_1(place: Path | None) -> tuple[int, int]:
-    total = {"Read": 0, "Write": 0}
-    for line in _read(place / "blkio.throttle.io_service_bytes_recursive").splitlines() if place else ():
-        words = line.split()
-        if len(words) == 3 and words[1] in total:
-            total[words[1]] += int(words[2])
-    return total["Read"], total["Write"]
+        time.time_ns(), used.cpu, used.memory, limit, received, sent, used.read, used.written, used.processes, True
+    )
 
 
 def _by_processes(pids: list[int], received: int, sent: int) -> Sample:

@@ -22,11 +22,13 @@ def spawn(
     stderr: int | None = None,
     env: Mapping[str, str] | None = None,
     own_group: bool = True,
+    own_session: bool = False,
     silent: bool = False,
 ) -> int:
     """Start `command` (an absolute path first) and return its pid; descriptors left out are /dev/null (0) or inherited.
 
     In a process group of its own a Ctrl-C at the terminal reaches lamella alone, which then ends the child in order.
+    In a session of its own it does not notice that the terminal is closed either.
     """
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
     for target in (1, 2) if silent else ():
@@ -41,7 +43,9 @@ def spawn(
         return os.posix_spawn(
             command[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=RESTORED, setpgroup=0
         )
-    return os.posix_spawn(command[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=RESTORED)
+    return os.posix_spawn(
+        command[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=RESTORED, setsid=own_session
+    )
 
 
 RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them, and exec would pass that on

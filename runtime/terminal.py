@@ -9,6 +9,10 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.detach_keys import Watch
 
 CHUNK = 1 << 15
 PATIENCE = 20  # milliseconds between two looks at whether the runtime still lives
@@ -42,21 +46,17 @@ class Console:
         self.path.unlink(missing_ok=True)
 
 
-def join(master: int, *, stdin: bool) -> None:
-    """Copy between our stdin and stdout and `master` until the container's side is closed; takes `master`.
-
-    Our terminal is raw meanwhile, and its size is passed on.
+def join(master: int, *, stdin: bool, watch: Watch | None = None) -> bool:
+    """Copy between our stdin and stdout and `master` until the container's side is closed (False) or `watch` sees the
+    detach keys (True), and `master` is still open. Our terminal is raw meanwhile, and its size is passed on.
     """
     terminal = os.isatty(0)
     with _window_changes(master) as wake, raw(0) if stdin and terminal else contextlib.nullcontext():
         resize(master)
-        try:
-            _copy(master, wake, stdin=stdin)
-        finally:
-            os.close(master)
+        return _copy(master, wake, stdin=stdin, watch=watch if terminal else None)
 
 
-def _copy(master: int, wake: int, *, stdin: bool) -> None:
+def _copy(master: int, wake: int, *, stdin: bool, watch: Watch | None) -> bool:
     poll = select.poll()
     for fd in (master, wake, *([0] if stdin else [])):
         poll.register(fd, select.POLLIN)
@@ -65,20 +65,41 @@ def _copy(master: int, wake: int, *, stdin: bool) -> None:
         if wake in ready:
             os.read(wake, CHUNK)
         if master in ready:
-            try:
-                data = os.read(master, CHUNK)
-            except OSError:  # EIO: nobody has the other side open any more
-                return
+            data = _read(master)
             if not data:
-                return
+                return False
             write_all(1, data)
         if 0 in ready:
             data = os.read(0, CHUNK)
-            if data:
-                write_all(master, data)
-            else:
+            if not data:
                 poll.unregister(0)
                 write_all(master, b"\x04")
+                continue
+            data, detached = watch.take(data) if watch else (data, False)
+            write_all(master, data)
+            if detached:
+                return True
+
+
+def _read(master: int) -> bytes:
+    """Nothing where nobody has the other side open any more."""
+    try:
+        return os.read(master, CHUNK)
+    except OSError:  # EIO
+        return b""
+
+
+def _leave(master: int) -> None:
+    """A child takes the terminal: whoever is at its other side goes on, and what it says is heard by nobody."""
+    if os.fork() == 0:
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for fd in range(3):
+            os.dup2(nothing, fd)
+        os.setsid()
+        while _read(master):
+            pass
+        os._exit(0)
+    os.close(master)
 
 
 def resize(master: int) -> None:
@@ -130,9 +151,15 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def run_on_terminal(
-    command: list[str], console: Console, *, stdin: bool, started: Callable[[int], object] = int
+    command: list[str],
+    console: Console,
+    *,
+    stdin: bool,
+    started: Callable[[int], object] = int,
+    watch: Watch | None = None,
 ) -> int:
-    """Start a runtime's `command` (the console's flag goes before its last word) on our terminal; its exit code.
+    """Start a runtime's `command` (the console's flag goes before its last word) on our terminal; its exit code, or 0 where
+    `watch` saw the detach keys and it goes on without us.
 
     `started` is told the pid.
     """
@@ -140,7 +167,7 @@ def run_on_terminal(
 
     words = [*command[:-1], "--console-socket", os.fspath(console.path), command[-1]]
     try:
-        child = spawn(words, own_group=False)
+        child = spawn(words, own_group=False, own_session=watch is not None)  # it may be left
         started(child)
         master, status = console.receive(child)
     finally:
@@ -148,5 +175,8 @@ def run_on_terminal(
     if status is not None:
         return exit_code(status)
     if master is not None:
-        join(master, stdin=stdin)
+        if join(master, stdin=stdin, watch=watch):
+            _leave(master)
+            return 0
+        os.close(master)
     return wait(child)

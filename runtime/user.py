@@ -44,6 +44,12 @@ def lookup(rootfs: str | os.PathLike[str], text: str) -> User:
     return User(uid, gid, tuple(sorted({gid, *(_groups_of(rootfs, entry[0]) if entry else ())})), home)
 
 
+def in_groups(rootfs: str | os.PathLike[str], user: User, groups: tuple[str, ...]) -> User:
+    """`user` with further groups, by name or number. Raises NotFound."""
+    more = {_find_group(rootfs, group) for group in groups}
+    return User(user.uid, user.gid, tuple(sorted({*user.groups, *more})), user.home) if more else user
+
+
 def _is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text) <= MAX_ID
 

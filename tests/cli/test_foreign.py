@@ -17,7 +17,7 @@ Cli = Callable[..., Said]
 ACCEPTED = [
     "run --pull=never --log-driver json-file --log-opt max-size=1m nosuch",
     "run --pull=never --disable-content-trust=false --expose 80 --restart=no nosuch",
-    f"create --pull=never -a stdout --platform {host_platform()} --pid= nosuch",
+    f"create --pull=never -a stdout --platform {host_platform()} nosuch",
     "build --cache-from app:cache --provenance=false --sbom=false --output=type=docker /nosuch",
     "build --push=false --load --rm --force-rm=false -m 1g /nosuch",
     "exec --detach-keys ctrl-x nosuch true",
@@ -30,7 +30,6 @@ DISCARDED = [
 ]
 REFUSED = [
     ("run --link-local-ip 169.254.3.4 nosuch", "--link-local-ip", 125),
-    ("create --platform linux/s390x nosuch", "--platform", 125),
     ("build -o out /nosuch", "--output", 1),
 ]
 

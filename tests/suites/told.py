@@ -1,7 +1,7 @@
-"""The story of images as lamella and docker tell it, and what is kept of it in testdata/stories.
+"""The stories of images and containers as lamella and docker tell them, and what is kept of them in testdata/stories.
 
-`python -m tests.suites.told` records docker's answers again, and prints the differences that are not explained yet, in the
-form of images.differences.
+`python -m tests.suites.told images` records docker's answers again, and prints the differences that are not explained yet, in
+the form of images.differences.
 """
 
 from __future__ import annotations
@@ -14,21 +14,26 @@ from pathlib import Path
 
 from tests.suites.dockerd import CLIENT, dockerd
 from tests.suites.served import Served
-from tests.suites.stories import Answer, Explained, Teller, difference, explanations, parse, read, written
+from tests.suites.stories import Answer, Explained, Step, Teller, difference, explanations, parse, read, written
 from tests.suites.story_files import busybox, lay_out
 
 ROOT = Path(__file__).parent.parent.parent
 STORIES = ROOT / "testdata/stories"
-STORY, RECORDED, DIFFERENCES = (STORIES / f"images.{end}" for end in ("txt", "docker", "differences"))
+IMAGES, CONTAINERS = "images", "containers"
 
 
-def told_by_docker(work: Path) -> list[Answer]:
+def steps_of(story: str) -> list[Step]:
+    """The steps of the story `images` or `containers`."""
+    return parse((STORIES / f"{story}.txt").read_text())
+
+
+def told_by_docker(work: Path, story: str) -> list[Answer]:
     """The whole story, told by Debian's docker on an empty daemon below `work`. Raises RuntimeError where none starts."""
     with dockerd(work / "docker") as env:
-        return _told([CLIENT], env, work)
+        return _told([CLIENT], env, work, story)
 
 
-def told_by_lamella(work: Path) -> list[Answer]:
+def told_by_lamella(work: Path, story: str) -> list[Answer]:
     """The whole story, told by lamella on an empty store below `work`."""
     env = {
         **os.environ,
@@ -37,27 +42,27 @@ def told_by_lamella(work: Path) -> list[Answer]:
         "TZ": "UTC",
         "PYTHONPATH": str(ROOT),
     }
-    return _told([sys.executable, "-m", "lamella"], env, work)
+    return _told([sys.executable, "-m", "lamella"], env, work, story)
 
 
-def _told(command: Sequence[str], env: Mapping[str, str], work: Path) -> list[Answer]:
+def _told(command: Sequence[str], env: Mapping[str, str], work: Path, story: str) -> list[Answer]:
     names = lay_out(work / "files", busybox())
     served = Served(work / "registry")
     try:
         teller = Teller(command, env, work / "files", f"127.0.0.1:{served.port}", names)
-        return list(teller.tell(parse(STORY.read_text())))
+        return list(teller.tell(steps_of(story)))
     finally:
         served.stop()
 
 
-def recorded() -> list[Answer]:
+def recorded(story: str) -> list[Answer]:
     """What docker said when it was last recorded."""
-    return read(RECORDED.read_text())
+    return read((STORIES / f"{story}.docker").read_text())
 
 
-def explained() -> tuple[dict[str, str], dict[str, Explained]]:
+def explained(story: str) -> tuple[dict[str, str], dict[str, Explained]]:
     """The kinds of differences with their reasons, and the steps that differ."""
-    return explanations(DIFFERENCES.read_text())
+    return explanations((STORIES / f"{story}.differences").read_text())
 
 
 def differing(theirs: Sequence[Answer], ours: Sequence[Answer]) -> dict[str, list[str]]:
@@ -67,13 +72,13 @@ def differing(theirs: Sequence[Answer], ours: Sequence[Answer]) -> dict[str, lis
     return {key: lines for key, lines in found.items() if lines}
 
 
-def record() -> None:
+def record(story: str) -> None:
     """Record docker's answers, and print what they leave to explain."""
     with tempfile.TemporaryDirectory(prefix="story") as name:
         work = Path(name)
-        theirs, ours = told_by_docker(work / "1"), told_by_lamella(work / "2")
-    RECORDED.write_text(written(theirs))
-    _, known = explained()
+        theirs, ours = told_by_docker(work / "1", story), told_by_lamella(work / "2", story)
+    (STORIES / f"{story}.docker").write_text(written(theirs))
+    _, known = explained(story)
     texts = {one.key: one.text for one in theirs}
     found = differing(theirs, ours)
     for key, lines in found.items():
@@ -84,4 +89,4 @@ def record() -> None:
 
 
 if __name__ == "__main__":
-    record()
+    record(sys.argv[1])
