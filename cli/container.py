@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runtime.container import Container
 
 _VERBS = (
-    "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "logs", "exec", "attach", "top",
+    "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "update", "logs", "exec", "attach", "top",
     "stats", "port", "commit", "cp", "diff", "export", "wait",
 )  # fmt: skip
 TABLE = {

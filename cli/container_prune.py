@@ -16,6 +16,7 @@ def prune_containers(settings: Settings, accept: Callable[[Container], bool]) ->
     from cli.containers import Workshop
     from core.errors import LamellaError
     from core.space import occupied
+    from store.events import note
 
     removed, freed = [], 0
     with Workshop(settings, making_room=True) as shop:
@@ -28,6 +29,7 @@ def prune_containers(settings: Settings, accept: Callable[[Container], bool]) ->
                 shop.containers.remove(found)
                 removed.append(found.id)
                 freed += size
+        note(shop.store.root, "container", "prune", "", {"reclaimed": str(freed)})
     return removed, freed
 
 

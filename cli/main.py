@@ -45,6 +45,7 @@ SECTIONS: dict[str, Table] = {
         "rm": ("cli.rm:rm", "Remove containers"),
         "ps": ("cli.ps:ps", "List containers"),
         "rename": ("cli.rename:rename", "Give a container another name"),
+        "update": ("cli.update:update", "Change the limits and the restart policy of containers"),
         "top": ("cli.top:top", "Show the processes of a container"),
         "stats": ("cli.stats:stats", "Show what containers use"),
         "port": ("cli.port:port", "Show what ports of a container are published, and where"),
@@ -76,7 +77,7 @@ SECTIONS: dict[str, Table] = {
 # Docker's commands that lamella does not have, and what helps meanwhile.
 NOT_THERE = {
    
-    "update": "", "search": "",
+    "search": "",
     "compose": "", "buildx": "lamella build, lamella builder", "manifest": "",
     "context": "", "plugin": "", "swarm": "", "service": "", "stack": "", "node": "", "secret": "", "config": "",
 }  # fmt: skip

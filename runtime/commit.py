@@ -56,7 +56,10 @@ def commit(containers: Containers, container: Container, wish: Wish) -> Image:
         layer = copy.enter(lowers, OWN)
     config = _config(base, settings, container, wish, layer.diff_id if layer else None)
     parent = Digest.parse(container.image)
-    return publish(store, config, tags=wish.names, parent=parent if store.images.get(parent) else None)
+    image = publish(store, config, tags=wish.names, parent=parent if store.images.get(parent) else None)
+    names = ",".join(name.familiar for name in wish.names)
+    containers.note(container, "commit", comment=wish.message, imageID=image.id, imageRef=names)
+    return image
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ def export(containers: Containers, container: Container, write: Write) -> None:
     """
     with root_of(containers, container) as root:
         flatten(root, write)
+    containers.note(container, "export")
 
 
 @contextlib.contextmanager
