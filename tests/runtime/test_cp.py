@@ -151,7 +151,7 @@ class TestIntoTheContainer:
 class TestOutOfTheContainer:
     def test_a_tree_arrives_whole_and_belongs_to_the_caller(self, lamella: Lamella, box: str, tmp_path: Path) -> None:
         inside(
-            lamella, "mkdir -p /t/sub; cd /t; echo 1 > one; ln one hard; ln -s one link; chmod 4755 one; chown 7:8 one"
+            lamella, "mkdir -p /t/sub; cd /t; echo 1 > one; ln one hard; ln -s one link; chown 7:8 one; chmod 4755 one"
         )
         lamella("cp", "box:/t", tmp_path / "got")
         got = (tmp_path / "got/one").stat()
