@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from core.locks import FileLock
 
@@ -21,14 +21,20 @@ LIMIT = 2 << 20  # bytes of one file
 PAUSE = 0.05  # seconds between two looks at a log that is being followed
 
 
-class Event(NamedTuple):
-    """One thing that was done, in Docker's words; `time` is in nanoseconds since the epoch."""
+class Event:
+    """One thing that was done, in Docker's words; `time` is in nanoseconds since the epoch, 0 for now.
 
-    kind: str
-    action: str
-    id: str
-    attributes: Mapping[str, str] = {}
-    time: int = 0
+    A class by hand: it is loaded with every container that is started, and makers of classes take longer than that.
+    """
+
+    __slots__ = ("action", "attributes", "id", "kind", "time")
+
+    def __init__(self, kind: str, action: str, id: str, attributes: Mapping[str, str], time: int = 0) -> None:
+        self.kind = kind
+        self.action = action
+        self.id = id
+        self.attributes = attributes
+        self.time = time
 
 
 def note(root: Path, kind: str, action: str, id: str, attributes: Mapping[str, str] | None = None) -> None:

@@ -15,7 +15,7 @@ from store.events import Event, follow, note, note_all, read
 
 def test_what_is_noted_is_read_in_order(tmp_path: Path) -> None:
     note(tmp_path, "image", "tag", "sha256:1", {"name": "app:1"})
-    note_all(tmp_path, [Event("container", "start", "2"), Event("container", "die", "2", {"exitCode": "3"}, 5)])
+    note_all(tmp_path, [Event("container", "start", "2", {}), Event("container", "die", "2", {"exitCode": "3"}, 5)])
     found = list(read(tmp_path))
     assert [(one.kind, one.action, one.id, one.attributes) for one in found] == [
         ("image", "tag", "sha256:1", {"name": "app:1"}), ("container", "start", "2", {}), ("container", "die", "2", {"exitCode": "3"}),
