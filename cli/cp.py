@@ -40,6 +40,9 @@ def cp(settings: Settings, source: str, destination: str, archive: bool, follow_
     (from_name, from_path), (to_name, to_path) = split(source), split(destination)
     check(from_name, from_path, to_name, to_path)
     wish = Wish(archive, follow_link)
+    from_path, to_path = (
+        text if name or text == "-" else here(text) for name, text in ((from_name, from_path), (to_name, to_path))
+    )
     with Workshop(settings) as shop:
         shop.sweep()
         container = shop.containers.find(from_name or to_name)
@@ -65,6 +68,13 @@ def split(text: str) -> tuple[str, str]:
     if not path:
         raise InvalidInput(f"no path in {text!r}", "write CONTAINER:PATH")
     return name, path if path.startswith("/") else f"/{path}"
+
+
+def here(path: str) -> str:
+    """A path on this machine from the top; what it says about being a directory is kept."""
+    whole = os.path.abspath(path)
+    ending = "/." if path.endswith("/.") or path == "." else "/" if path.endswith("/") else ""
+    return whole.rstrip("/") + ending if ending else whole
 
 
 def check(from_name: str, from_path: str, to_name: str, to_path: str) -> None:

@@ -8,7 +8,7 @@ import click
 
 from cli.container_command import CONTEXT, EngineCommand, with_flags
 from cli.container_table import SHARED
-from cli.exit import ENGINE_FAILURE, Exit, protect
+from cli.exit import Exit, protect
 from cli.settings import Settings
 
 
@@ -24,4 +24,4 @@ def create(settings: Settings, /, **flags: Any) -> None:
     """
     from cli import creating
 
-    raise Exit(protect(lambda: creating.create(settings, flags), ENGINE_FAILURE))
+    raise Exit(protect(lambda: creating.create(settings, flags)))

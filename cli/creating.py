@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cli.container_flags import make_request
+from cli.exit import ENGINE_FAILURE, Exit, report
 from cli.settings import Settings
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, LamellaError, NotFound
 
 if TYPE_CHECKING:
     from cli.containers import Workshop
@@ -24,7 +25,10 @@ def create(settings: Settings, flags: dict[str, Any]) -> None:
     from cli.containers import Workshop
 
     check_flags(flags)
-    request = make_request(flags, settings.environ, os.getcwd())
+    try:
+        request = make_request(flags, settings.environ, os.getcwd())
+    except LamellaError as error:  # as Docker tells flags that make no sense from what cannot be done
+        raise Exit(report(error, ENGINE_FAILURE)) from error
     with Workshop(settings) as shop:
         shop.sweep()
         container, lock = create_container(shop, request, flags)

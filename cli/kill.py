@@ -20,10 +20,20 @@ def kill(settings: Settings, names: tuple[str, ...], text: str) -> None:
     Example:
       lamella kill -s HUP web
     """
-    from cli.containers import Workshop, each_container
+    from cli.containers import Workshop, each
+    from core.errors import Conflict, NotFound
     from runtime.ending import kill as send
     from runtime.signals import number_of
 
     number = number_of(text)
     with Workshop(settings) as shop:
-        raise Exit(each_container(shop, names, lambda found: send(shop.containers, found, shop.state, number)))
+
+        def one(name: str) -> None:
+            try:
+                send(shop.containers, shop.containers.find(name), shop.state, number)
+            except (NotFound, Conflict) as error:
+                kind = Conflict if isinstance(error, Conflict) else NotFound
+                raise kind(f"Cannot kill container: {name}: {error.message}", error.hint) from error
+            click.echo(name)
+
+        raise Exit(each(names, one))

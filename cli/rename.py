@@ -20,8 +20,15 @@ def rename(settings: Settings, name: str, new: str) -> None:
       lamella rename web web-old
     """
     from cli.containers import Workshop
+    from cli.exit import Exit, report
+    from core.errors import LamellaError
     from runtime.renaming import rename as call
 
     with Workshop(settings) as shop:
         shop.sweep()
-        call(shop.containers, shop.containers.find(name), new)
+        try:
+            call(shop.containers, shop.containers.find(name), new)
+        except LamellaError as error:
+            code = report(error)
+            click.echo(f"lamella: failed to rename container named {name}", err=True)
+            raise Exit(code) from error

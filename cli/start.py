@@ -50,7 +50,7 @@ def start(
         raise click.UsageError("name containers, or say --all")
     if attach or interactive:
         if len(names) != 1:
-            raise click.UsageError("you cannot start and attach multiple containers at once")
+            raise Conflict("you cannot start and attach multiple containers at once")
         with Workshop(settings) as shop:
             container = shop.containers.find(names[0])
         from cli.detach_keys import detach_keys
@@ -62,13 +62,19 @@ def start(
         shop.sweep()  # which also goes on with restarts that the machine's end has cut short
         names = tuple(_always(shop)) if everything else names
 
+    failed = list(names)
+
     def one(name: str) -> None:
         with Workshop(settings) as shop:
             container = shop.containers.find(name)
         start_apart(settings, container)
         click.echo(name)
+        failed.remove(name)
 
-    raise Exit(each(names, one))
+    code = each(names, one)
+    if failed:
+        click.echo(f"lamella: failed to start containers: {', '.join(failed)}", err=True)
+    raise Exit(code)
 
 
 def _always(shop: Workshop) -> Iterator[str]:

@@ -62,7 +62,7 @@ _DENIED = r"permission denied|is a directory|operation not permitted|exec format
 
 def classify(message: str) -> StartFailed:
     """A runtime's own words → the exit code the user's shell expects."""
-    if "exec" in message.lower():
+    if re.search("exec|chdir", message, re.IGNORECASE):
         if re.search(_NOT_FOUND, message, re.IGNORECASE):
             return StartFailed(message, NOT_FOUND, "check the command's spelling, and that the image has it")
         if re.search(_DENIED, message, re.IGNORECASE):

@@ -71,6 +71,8 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
         failed = failure(log) if code else None
         if failed is None:
             return code
+        if command.detach:
+            raise failed
         return failed.exit_code if failed.exit_code in (NOT_FOUND, NOT_EXECUTABLE) else ENGINE_FAILED
     finally:
         for path in (spec, log):
@@ -84,7 +86,9 @@ def _run(words: list[str], name: str, command: Command, box: Box) -> int:
         return run_on_terminal(
             words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open, watch=Watch(command.keys)
         )
-    stdin = 0 if command.stdin_open else open_nothing()
+    stdin = 0 if command.stdin_open and not command.detach else open_nothing()
+    if command.detach:
+        return wait(spawn(words, stdin=stdin, own_group=False, silent=True))  # nobody waits for what it says
     if any(os.isatty(fd) for fd in (1, 2, stdin)):
         from runtime.relay import relay
 

@@ -50,11 +50,11 @@ def pause(containers: Containers, container: Container) -> None:
 
 
 def unpause(containers: Containers, container: Container) -> None:
-    """Let them go on. Raises Conflict where the container does not run or is not paused."""
+    """Let them go on. Raises Conflict where the container is not paused."""
     with _turn(containers, container) as lock:
-        status, first = _running(containers, container)
-        if not status.paused:
+        if not containers.status(container).paused:
             raise Conflict(f"Container {container.id} is not paused")
+        _, first = _running(containers, container)
         names = os.pread(lock.fileno(), 1 << 20, 0).decode().split()[1:]
         _go_on(container, first, [int(name.partition(":")[0]) for name in names if name == _identity(name)])
         _write(lock, "")

@@ -156,6 +156,12 @@ class TestSignals:
 
 
 class TestStreams:
+    def test_what_is_detached_holds_nobody_s_output(self, lamella: Lamella, bb: str) -> None:
+        lamella("run", "-d", "--name", "web", "--network", "none", bb, "sleep", "100")
+        assert lamella("exec", "-d", "web", "sh", "-c", "echo unheard; sleep 50", timeout=20).stdout == ""
+        done = lamella("exec", "-d", "web", "nosuch", check=False)
+        assert done.returncode == 127 and "nosuch" in done.stderr
+
     def test_only_those_named_are_joined(self, lamella: Lamella, bb: str) -> None:
         script = "echo out; echo err >&2; exit 3"
         words = ["--network", "none", bb, "sh", "-c", script]

@@ -115,7 +115,7 @@ class Teller:
         return found[1] + short
 
     def _lines(self, stream: str, text: str) -> list[str]:
-        text = text.replace(self._registry, "$registry")
+        text = text.replace(self._registry, "$registry").replace(str(self._directory), "$here")
         text = re.sub(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12})\b", self._named, text)
         for typed, name in self._typed.items():
             text = re.sub(rf"\b{typed}\b", name, text)
@@ -138,6 +138,8 @@ def _ordered(words: Sequence[str], lines: list[str]) -> list[str]:
         return sorted(
             lines, key=lambda line: (not line.startswith("out deleted: "), not line.startswith("out untagged: "), line)
         )
+    if words[0] == "top":
+        return [re.sub(r"\b\d+\b", "N", line) for line in lines]
     if words[0] not in ("images", "image"):
         return lines
     place: dict[str, int] = {}
@@ -151,7 +153,9 @@ def _image_in(line: str) -> str:
     return "just now" if "just now" in line else (re.findall(r"<[^<>]+>", line.replace("<none>", "")) or [""])[-1]
 
 
-_JUST = re.compile(r"(Less than a second|\d+ seconds?|About a minute|\d+ minutes) ago")
+_AGE = r"(Less than a second|\d+ seconds?|About a minute|\d+ minutes)"
+_JUST = re.compile(rf"{_AGE} ago")
+_UP = re.compile(rf"\bUp {_AGE}")
 _RECLAIMED = re.compile(r"(?<=^Total reclaimed space: )(?!0B$).*", re.MULTILINE)
 _SCRATCH = re.compile(r"/\S*/docker-import-\d+")
 _SUM = re.compile(r"\bfile:[0-9a-f]{12,}")
@@ -165,7 +169,7 @@ def undated(text: str) -> str:
     Docker adds up the sizes of files there; lamella says what the disk gave back, which depends on the disk.
     """
     text = _SUM.sub("file:sum", _SCRATCH.sub("$scratch", _RECLAIMED.sub("some", text)))
-    dated = _LONG.sub("long ago", _JUST.sub("just now", text))
+    dated = _LONG.sub("long ago", _JUST.sub("just now", _UP.sub("Up a while", text)))
     return re.sub(r" {3,}", "   ", dated) if "<" in dated or dated != text else text
 
 
@@ -180,7 +184,7 @@ def plain(errors: str) -> str:
         bare = re.sub(r"^(Error response from daemon: |Error: |lamella: )+", "", line)
         if bare != line:
             lines.append(bare[:1].lower() + bare[1:])
-        elif not line.startswith("  "):
+        elif not line.startswith(("  ", 'time="')):  # what the client logs for itself
             lines.append(line)
     return "\n".join(lines)
 
