@@ -21,9 +21,11 @@ def rename(settings: Settings, name: str, new: str) -> None:
     """
     from cli.containers import Workshop
     from cli.exit import Exit, report
-    from core.errors import LamellaError
+    from core.errors import InvalidInput, LamellaError
     from runtime.renaming import rename as call
 
+    if not name.strip() or not new.strip():
+        raise InvalidInput("Neither old nor new names may be empty")
     with Workshop(settings) as shop:
         shop.sweep()
         try:

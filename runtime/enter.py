@@ -25,9 +25,9 @@ class NotRunning(Conflict):
 
     def __init__(self, container: Container, state: str = "") -> None:
         if state == "restarting":
-            super().__init__(f"container {container.id} is restarting, wait until the container is running")
+            super().__init__(f"Container {container.id} is restarting, wait until the container is running")
         else:
-            super().__init__(f"container {container.id} is not running", f"start it: lamella start {container.name}")
+            super().__init__(f"Container {container.id} is not running", f"start it: lamella start {container.name}")
 
 
 def inside(containers: Directories, container: Container, state: Path, work: Inside) -> int:

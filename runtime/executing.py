@@ -47,7 +47,7 @@ def execute(containers: Containers, container: Container, state: Path, command: 
         raise NotRunning(container, status.state)
     if status.paused:
         raise Conflict(
-            f"Container {container.id} is paused, unpause the container before exec",
+            f"Container {container.name} is paused, unpause the container before exec",
             f"lamella unpause {container.name}",
         )
     id, words = os.urandom(32).hex(), " ".join(command.args)

@@ -16,16 +16,10 @@ from core.errors import Conflict, Unavailable
 from core.locks import FileLock
 from runtime.container import Container
 from runtime.containers import Containers
+from runtime.enter import NotRunning
 from runtime.freeze import freezer, processes, stands_still, stop_all, until
 from runtime.inspect import first_process
 from runtime.status import PAUSED, Status
-
-
-class PauseNotRunning(Conflict):
-    """There is nothing to hold."""
-
-    def __init__(self, container: Container) -> None:
-        super().__init__(f"Container {container.id} is not running", f"start it: lamella start {container.name}")
 
 
 def pause(containers: Containers, container: Container) -> None:
@@ -65,7 +59,7 @@ def _running(containers: Containers, container: Container) -> tuple[Status, int]
     status = containers.status(container)
     first = first_process(status.keeper) if status.keeper else 0
     if not first:
-        raise PauseNotRunning(container)
+        raise NotRunning(container)
     return status, first
 
 
@@ -76,7 +70,7 @@ def _turn(containers: Containers, container: Container) -> Iterator[FileLock]:
     try:
         lock.acquire()
     except FileNotFoundError as error:
-        raise PauseNotRunning(container) from error
+        raise NotRunning(container) from error
     try:
         yield lock
     finally:

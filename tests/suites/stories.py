@@ -176,11 +176,13 @@ def undated(text: str) -> str:
 def plain(errors: str) -> str:
     """Error messages without what each engine writes around every one of them.
 
-    Docker's `Error response from daemon: `, `Error: `, and lamella's name and hint (an indented line); whether the first
+    Docker's `Error response from daemon: ` (after which `run` puts a full stop), `Error: `, and lamella's name and hint (an indented line); whether the first
     letter is a capital.
     """
     lines = []
     for line in errors.splitlines():
+        if line.startswith("docker: Error response from daemon: "):
+            line = line.removeprefix("docker: ").removesuffix(".")
         bare = re.sub(r"^(Error response from daemon: |Error: |lamella: )+", "", line)
         if bare != line:
             lines.append(bare[:1].lower() + bare[1:])
