@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from cli.settings import Settings
     from store.store import Store
 
@@ -44,6 +46,15 @@ def complete_containers(ctx: click.Context, parameter: click.Parameter, incomple
     return _complete(
         ctx, incomplete, lambda store, _: (hold.name for hold in store.holds.all() if hold.kind == "container")
     )
+
+
+def complete_places(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Containers for the beginning of CONTAINER:PATH; files where it is the beginning of a path of this machine."""
+    from click.shell_completion import CompletionItem
+
+    if incomplete.startswith(("/", ".", "~")) or ":" in incomplete:
+        return [CompletionItem(incomplete, type="file")]
+    return [CompletionItem(f"{name}:") for name in complete_containers(ctx, parameter, incomplete)]
 
 
 def complete_running(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.completion import complete_places
 from core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Copy files between a container and this machine")
-@click.argument("source", metavar="CONTAINER:PATH|PATH|-")
-@click.argument("destination", metavar="CONTAINER:PATH|PATH|-")
+@click.argument("source", metavar="CONTAINER:PATH|PATH|-", shell_complete=complete_places)
+@click.argument("destination", metavar="CONTAINER:PATH|PATH|-", shell_complete=complete_places)
 @click.option("-a", "--archive", is_flag=True, help="Keep users, groups and all modes.")
 @click.option("-L", "--follow-link", is_flag=True, help="Copy what a link at the source points to.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what was copied.")

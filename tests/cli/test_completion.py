@@ -49,6 +49,10 @@ def test_images_and_containers_are_completed(store: Store, make: Make) -> None:
         assert completed(store, f"lamella {command} ap") == ["apache", "april"]
     for command in ("stop", "kill", "exec"):
         assert completed(store, f"lamella {command} ap") == ["apache"]
+    for command in ("restart", "rename", "update", "port", "stats", "pause", "top"):
+        assert "apache" in completed(store, f"lamella {command} ap")
+    assert completed(store, "lamella cp ap") == ["apache:", "april:"]
+    assert completed(store, "lamella cp apache:/etc/x ./y") == ["./y"]
 
 
 def test_an_unknown_command_completes_to_nothing(store: Store) -> None:

@@ -403,7 +403,9 @@ class TestTerminal:
                 term.expect("got this")
                 term.type("\x10\x11" if code == 0 else "end\n")
                 assert term.exit_code() == code
-        assert lamella("attach", "--no-stdin", "left", check=False).stderr.startswith("lamella: container ")
+        assert lamella("attach", "--no-stdin", "left", check=False).stderr.startswith(
+            "lamella: You cannot attach to a stopped container"
+        )
 
     def test_attaching_shows_output_and_ends_with_the_exit_code(
         self, lamella: Lamella, bb: str, store_root: Path

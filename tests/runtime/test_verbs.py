@@ -59,13 +59,13 @@ class TestPause:
         assert f"Container {id} is not paused" in said(lamella, "unpause", web)
         lamella("pause", web)
         assert f"Container {id} is already paused" in said(lamella, "pause", web)
-        assert f"Container {id} is paused, unpause the container before exec" in said(lamella, "exec", web, "true")
+        assert "Container web is paused, unpause the container before exec" in said(lamella, "exec", web, "true")
         assert "container is paused and must be unpaused first" in said(lamella, "rm", web)
         assert "You cannot attach to a paused container, unpause it first" in said(lamella, "start", "-a", web)
         assert "cannot start a paused container, try unpause instead" in said(lamella, "start", web)
         lamella("kill", web)
         assert f"Container {id} is not running" in said(lamella, "pause", web)
-        assert f"Container {id} is not running" in said(lamella, "unpause", web)
+        assert f"Container {id} is not paused" in said(lamella, "unpause", web)
 
     def test_stop_wakes_it_so_that_it_can_end_well(self, lamella: Lamella, web: str) -> None:
         lamella("pause", web)
