@@ -28,6 +28,6 @@ def again(settings: Settings, id: str) -> None:
                 return
             shop.containers.check(found)
             shop.containers.set_running(found, True)
-            raise Exit(run_monitored(shop, found, lock, attached=False, show_id=False, by_hand=False))
+            raise Exit(run_monitored(shop, found, lock, None, show_id=False, by_hand=False))
         finally:
             lock.release()
