@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from cli.container_table import LIMITS
 from cli.flags import parameter
 from cli.limit_flags import limits
+from core.errors import InvalidInput
 from core.value import replace
 from runtime.limit_checks import settle
 from runtime.limits import Limits
 from runtime.probe import installed
+from runtime.restart import parse
 from runtime.updating import apply_limits
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 def change(shop: Workshop, container: Container, flags: Mapping[str, Any]) -> None:
     """Change the record at one instant, then what runs. Raises InvalidInput for limits that contradict each other."""
     wanted = limits({parameter(names): _nothing(options) for names, options in LIMITS} | dict(flags))
+    policy = parse(flags["restart"]) if flags["restart"] is not None else container.restart
+    if policy and container.auto_remove:
+        raise InvalidInput("Restart policy cannot be updated because AutoRemove is enabled for the container")
     warnings: list[str] = []
 
     def changed(now: Container) -> Container:
@@ -30,14 +35,27 @@ def change(shop: Workshop, container: Container, flags: Mapping[str, Any]) -> No
             kept, said = settle(_over(now.limits or Limits(), wanted), able=bool(installed()))
             warnings.extend(said)
             now = replace(now, limits=None if kept == Limits() else kept)
-        return now
+        return now if flags["restart"] is None else replace(now, restart=policy)
 
     after = shop.containers.change(container, changed)
+    if after.supervised != container.supervised and shop.containers.status(container).running:
+        _supervise(shop, after)
     if after.limits and after.limits != container.limits and shop.containers.status(container).running:
         warnings += apply_limits(shop.containers, container, shop.state, after.limits)
     shop.containers.note(after, "update")
     for text in warnings:
         sys.stderr.write(f"WARNING: {text}\n")
+
+
+def _supervise(shop: Workshop, container: Container) -> None:
+    """Somebody is to see to it from now on, or nobody any more."""
+    from cli.running import supervise
+    from runtime.supervision import dismiss
+
+    if container.supervised:
+        supervise(shop, container)
+    else:
+        dismiss(shop.containers.directory(container))
 
 
 def _nothing(options: Mapping[str, Any]) -> Any:
