@@ -225,6 +225,22 @@ class TestStats:
         assert shown == "idle 0.00% 0B / 0B 0\n"
 
 
+class TestSharedProcessNumbers:
+    @pytest.mark.parametrize("mode", ["host", "container:other"])
+    def test_only_the_container_itself_is_meant(self, lamella: Lamella, bb: str, store_root: Path, mode: str) -> None:
+        script = "while :; do echo x >>/count; sleep 0.02; done"
+        lamella("run", "-d", "--name", "other", "--network", "none", bb, "sh", "-c", script)
+        lamella("run", "-d", "--name", "web", "--pid", mode, "--network", "none", bb, "sleep", "77")
+        rows = lamella("top", "web", "-o", "pid,args").stdout.splitlines()
+        assert [row.split(None, 1)[1] for row in rows[1:]] == ["sleep 77"]
+        assert rows[1].split()[0] == lamella("inspect", "-f", "{{.State.Pid}}", "web").stdout.strip()
+        lamella("pause", "web")
+        before = count(lamella, store_root)
+        time.sleep(0.2)
+        assert count(lamella, store_root) > before
+        lamella("unpause", "web")
+
+
 class TestPort:
     def test_one_without_published_ports_has_none(self, lamella: Lamella, web: str) -> None:
         assert lamella("port", web).stdout == ""
