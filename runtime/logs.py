@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from core.locks import is_locked
 from core.progress import Stream
 from runtime.container import Container
 from runtime.directories import Directories
 from runtime.log_options import LOG
+from runtime.status import SUPERVISED, read_status
 
 BLOCK = 1 << 16
 PAUSE = 0.05  # seconds between two looks at a log that is being followed
@@ -83,7 +85,7 @@ def follow(containers: Directories, id: str, *, tail: int | None = None, until: 
         file.seek(_start_of_tail(file.fileno(), tail))
     pending = b""
     while True:
-        last = not containers.running(id) or (until is not None and time.time_ns() > until)
+        last = _is_over(containers.directory(id)) or (until is not None and time.time_ns() > until)
         successor = _successor(path, file)
         while piece := file.readline():
             pending += piece
@@ -100,6 +102,11 @@ def follow(containers: Directories, id: str, *, tail: int | None = None, until: 
             return
         else:
             time.sleep(PAUSE)
+
+
+def _is_over(directory: Path) -> bool:
+    """Whether nothing more will be written: it has ended, and nobody is there who would start it again."""
+    return read_status(directory).state in ("created", "exited") and not is_locked(directory / SUPERVISED)
 
 
 def _successor(path: Path, file: IO[bytes]) -> IO[bytes] | None:

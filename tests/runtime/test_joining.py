@@ -255,6 +255,11 @@ class TestLogs:
         lamella("run", "-d", "--name", "web", "--log-opt", "max-size=10k", "--network", "none", bb, "sh", "-c", script)
         assert lamella("logs", "-f", "web").stdout == "".join(f"line {number}\n" for number in range(600))
 
+    def test_following_goes_on_while_it_is_started_again(self, lamella: Lamella, bb: str) -> None:
+        words = ["--restart", "on-failure:2", "--network", "none"]
+        lamella("run", "-d", "--name", "web", *words, bb, "sh", "-c", "sleep 0.5; echo said; exit 1")
+        assert lamella("logs", "-f", "web", timeout=60).stdout == "said\n" * 3
+
     def test_there_is_a_limit_where_none_is_asked_for(self, lamella: Lamella, bb: str) -> None:
         lamella("run", "-d", "--name", "web", "--network", "none", bb, "sleep", "100")
         keeper = lamella("inspect", "-f", "{{.State.Pid}}", "web").stdout.strip()
