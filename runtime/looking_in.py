@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core import syscalls
 from core.paths import clean, resolve_in
+from runtime.box import Box
 from runtime.bundle import points
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.enter import NotRunning
 from runtime.inspect import first_process
 from runtime.mounts import Mount
+from runtime.state import state_directory
 from runtime.stubs import Stubs
-from runtime.volumes import anonymous
 
 PATIENCE_SECONDS = 5.0
 INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS  # no path leads out of the root
@@ -69,22 +70,32 @@ def _running(containers: Containers, container: Container) -> int:
 @contextlib.contextmanager
 def _mounted(containers: Containers, container: Container) -> Iterator[int]:
     from core.namespaces import enter_private_mounts
+    from runtime.volume_places import placed
+    from runtime.volume_sources import Attachment, release
 
+    attachment = Attachment(containers, container)
     enter_private_mounts()
-    with containers.snapshotter.mounted(container.id, durable=True) as rootfs:
-        root = os.path.realpath(rootfs)
-        mounts = [*anonymous(container, containers.directory(container), root), *container.mounts]
-        made = list(_bind(root, mounts))
-        fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-            for target in reversed(made):
-                syscalls.unmount(target)
+    box = Box(state_directory(containers.store.root))
+    box.mount()
+    try:
+        attachment.move()
+        with containers.snapshotter.mounted(container.id, durable=True) as rootfs:
+            root = os.path.realpath(rootfs)
+            made = list(_bind(root, placed(attachment.container, box.path, containers.store.root)))
+            fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+                for target in reversed(made):
+                    syscalls.unmount(target)
+    finally:
+        attachment.unmount()
+        attachment.close()
+        release(containers, container)
 
 
-def _bind(root: str, mounts: list[Mount]) -> Iterator[str]:
+def _bind(root: str, mounts: Sequence[Mount]) -> Iterator[str]:
     """What is kept outside of the root, at its place in it; a tmpfs is as empty as it will be."""
     Stubs(root).make(*points(mounts))
     for mount in sorted(mounts, key=lambda mount: mount.target.count("/")):
