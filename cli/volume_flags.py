@@ -35,7 +35,8 @@ def _mount(source: str, target: str, mode: str, flag: str, cwd: str) -> Mount:
         raise InvalidInput(f"invalid mode: {mode}", "use ro or rw, z or Z, nocopy, or a propagation such as rslave")
     words = set(mode.split(",")) if mode else set()
     read_only = "ro" in words
-    place, path = target_of(target, flag), host_path(source, cwd)
+    path = host_path(source, cwd)
+    place = target_of(target, flag, "volume" if path is None else "bind")
     if path is None:
         if words & PROPAGATION:
             raise InvalidInput(f"invalid volume specification: '{flag}'", "a volume has no propagation")
@@ -63,16 +64,17 @@ def host_path(source: str, cwd: str) -> str | None:
     return os.path.normpath(source) if source.startswith("/") else None
 
 
-def target_of(target: str, flag: str) -> str:
+def target_of(target: str, flag: str, kind: str = "volume") -> str:
     """The clean path in the container. Raises InvalidInput."""
+    wrong = f"invalid volume specification: '{flag}': invalid mount config for type \"{kind}\": "
     if not target.startswith("/"):
         raise InvalidInput(
-            f"invalid volume specification: '{flag}': invalid mount path: '{target}' mount path must be absolute",
+            f"{wrong}invalid mount path: '{target}' mount path must be absolute",
             "the path in the container begins with /",
         )
     if clean(target) == "/":
         raise InvalidInput(
-            f"invalid volume specification: '{flag}': invalid specification: destination can't be '/'",
+            f"{wrong}invalid specification: destination can't be '/'",
             "it would hide the whole image",
         )
     return clean(target)

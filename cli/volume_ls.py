@@ -84,7 +84,7 @@ def truth(key: str, values: list[str]) -> bool:
     words = {"true": True, "1": True, "false": False, "0": False}
     found = {words.get(value.lower()) for value in values}
     if len(found) != 1 or None in found:
-        raise InvalidInput(f"invalid filter '{key}={values}'", "use true or false")
+        raise InvalidInput(f"invalid filter '{key}=[{' '.join(values)}]'", "use true or false")
     return bool(found.pop())
 
 
