@@ -164,7 +164,7 @@ def shm_size(text: str | None) -> int:
 
 def networking(flags: Mapping[str, Any]) -> tuple[str, Any]:
     """The network's mode, and what else is asked of it; None where that is nothing."""
-    networks = flags["network"] or (DEFAULT_NETWORK,)
+    networks = asked_networks(flags)
     if networks in (("host",), ("none",)) and not any(flags[name] for name in _NETWORK_FLAGS):
         return networks[0], None
     from cli.network_flags import parse
@@ -174,10 +174,16 @@ def networking(flags: Mapping[str, Any]) -> tuple[str, Any]:
 
 def wants_networks(flags: Mapping[str, Any]) -> bool:
     """Whether the container is to come onto networks of its own."""
-    return (flags["network"] or (DEFAULT_NETWORK,)) not in (("host",), ("none",))
+    return asked_networks(flags) not in (("host",), ("none",))
 
 
-DEFAULT_NETWORK = "host"
+def asked_networks(flags: Mapping[str, Any]) -> tuple[str, ...]:
+    """The networks; where none is named, the host's, or the default bridge for what that alone can give."""
+    named: tuple[str, ...] = flags["network"]
+    return named or (("bridge",) if any(flags[name] for name in _BRIDGE_FLAGS) else ("host",))
+
+
+_BRIDGE_FLAGS = ("publish", "publish_all", "link", "ip", "ip6", "mac_address")
 _NETWORK_FLAGS = (
     "publish", "publish_all", "network_alias", "ip", "ip6", "mac_address", "link", "dns", "dns_search", "dns_option", "expose",
 )  # fmt: skip

@@ -442,6 +442,12 @@ class TestPorts:
             finally:
                 subprocess.run(["nft", "delete", "table", "inet", name], check=True)
 
+    def test_a_published_port_alone_asks_for_the_default_bridge(self, lamella: Lamella, serve: Serve) -> None:
+        serve("web", "-p", "127.0.0.1:0:80")
+        found = json.loads(lamella("inspect", "-f", "{{json .NetworkSettings}}", "web").stdout)
+        assert list(found["Networks"]) == ["bridge"]
+        assert fetch("127.0.0.1", int(found["Ports"]["80/tcp"][0]["HostPort"])) == "web"
+
     def test_with_the_host_s_network_ports_are_said_to_be_discarded(self, lamella: Lamella, bb: str) -> None:
         said = lamella("run", "--rm", "--network", "host", "-p", "80:80", bb, "true")
         assert said.stderr == "WARNING: Published ports are discarded when using host network mode\n"
