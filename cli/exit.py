@@ -61,6 +61,21 @@ def protect(work: Callable[[], int | None], failure: int = FAILURE) -> int:
         return report(error, failure)
 
 
+def heed_interrupts() -> None:
+    """Let a Ctrl-C that meets a finalizer, where Python would print it and go on, come once more a moment later."""
+
+    def hook(found: sys.UnraisableHookArgs, /) -> None:
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(found)
+            return
+        import signal
+        import threading
+
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    sys.unraisablehook = hook
+
+
 def report(error: BaseException, failure: int = FAILURE) -> int:
     """Say on stderr what `error` means, and return the exit code it asks for."""
     if isinstance(error, Exit):
@@ -83,9 +98,9 @@ def report(error: BaseException, failure: int = FAILURE) -> int:
 
 
 def _is_torn(error: BaseException) -> bool:
-    """Whether SQLite says that a file is not what it wrote; sqlite3 is not loaded to find out."""
-    sqlite3 = sys.modules.get("sqlite3")
-    return sqlite3 is not None and type(error) is sqlite3.DatabaseError
+    """Whether SQLite says that a file is not what it wrote; it is not loaded to find out."""
+    sqlite = sys.modules.get("core.sqlite")
+    return sqlite is not None and type(error) is sqlite.DatabaseError
 
 
 def _interrupted() -> int:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import NoReturn
 
-from cli.exit import leave, report
+from cli.exit import heed_interrupts, leave, report
 
 # A command lives for a moment: collecting while it imports costs more than it ever frees.
 GC_THRESHOLD = 50_000
@@ -20,6 +20,7 @@ def main() -> NoReturn:
     would turn what is done and reported into a failure.
     """
     gc.set_threshold(GC_THRESHOLD)
+    heed_interrupts()
     try:
         code = _command()
     except KeyboardInterrupt as error:  # while what does the work was still being loaded

@@ -93,7 +93,7 @@ def follow(root: Path, *, past: bool, until: int | None = None) -> Generator[Eve
         pending = b""
         while True:
             last = until is not None and time.time_ns() >= until
-            replaced = not os.path.samestat(os.fstat(file.fileno()), os.stat(root / NAME))
+            replaced = not _is_current(file, root)
             whole, newline, pending = (pending + file.read()).rpartition(b"\n")
             yield from _events(whole + newline)
             if replaced:  # and read to its end: nobody writes to what has lost its name
@@ -106,6 +106,14 @@ def follow(root: Path, *, past: bool, until: int | None = None) -> Generator[Eve
                 time.sleep(PAUSE)
     finally:
         file.close()
+
+
+def _is_current(file: IO[bytes], root: Path) -> bool:
+    """Whether it has its name still; for a moment nothing may have it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(root / NAME))
+    except FileNotFoundError:
+        return False
 
 
 def _open(root: Path) -> IO[bytes]:

@@ -62,7 +62,7 @@ class Machine(Driven):
         """What `ps` says of the only container, after it was seen to be so; empty where there is none."""
         told = self.states().get(name, "")
         if told in ("running", "paused"):
-            assert self.own(), "it is said to run, and nothing does"
+            until(self.own, 5)  # what is started again and again may just have ended
         elif told != "restarting":
             until(lambda: not self.own(), 5)
         return told

@@ -70,6 +70,17 @@ def test_whoever_follows_misses_nothing_when_files_change(tmp_path: Path, monkey
     assert seen == [str(number) for number in range(150)]
 
 
+def test_whoever_follows_looks_again_when_nothing_has_the_name(tmp_path: Path) -> None:
+    """As it is for a moment when a full file has given it up."""
+    note(tmp_path, "volume", "create", "1")
+    with contextlib.closing(follow(tmp_path, past=True)) as following:
+        assert (event := next(following)) and event.id == "1"
+        os.rename(tmp_path / events.NAME, tmp_path / events.BEFORE)
+        assert next(following) is None and next(following) is None
+        note(tmp_path, "volume", "create", "2")
+        assert [event.id for event in (next(following), next(following)) if event] == ["2"]
+
+
 def test_following_ends_at_the_instant_named(tmp_path: Path) -> None:
     note(tmp_path, "volume", "create", "1")
     assert [one.id for one in follow(tmp_path, past=True, until=1) if one] == ["1"]
