@@ -138,7 +138,12 @@ def _read(path: Path) -> str:
 
 def note_started(directory: Path, keeper: int) -> None:
     """Write down that it runs from now on, below the process `keeper`; forgets what was before."""
-    _write(directory, f"started {time.time_ns()} {keeper}\n", os.O_TRUNC)
+    line = f"started {time.time_ns()} {keeper}"
+    fd = os.open(directory / "state", os.O_WRONLY | os.O_CLOEXEC)
+    try:  # one write covers all that was there: whoever is killed here leaves either what was or what is
+        os.pwrite(fd, line.ljust(os.fstat(fd).st_size - 1).encode() + b"\n", 0)
+    finally:
+        os.close(fd)
 
 
 def note_starting(directory: Path, keeper: int) -> None:
