@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from core.errors import InvalidInput
+from cli.filter_pairs import by_key
 
 if TYPE_CHECKING:
     from store.events import Event
@@ -18,12 +18,7 @@ KEYS = (*THINGS, "event", "label", "scope", "type")
 
 def event_filter(texts: Iterable[str]) -> Test:
     """Whether an event is wanted. Raises InvalidInput for an unknown key."""
-    tests: dict[str, list[Test]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key not in KEYS:
-            raise InvalidInput(f"invalid filter {text!r}", f"write KEY=VALUE; the keys are {', '.join(KEYS)}")
-        tests.setdefault(key, []).append(_test(key, value))
+    tests = {key: [_test(key, value) for value in values] for key, values in by_key(texts, KEYS).items()}
     return lambda event: all((all if key == "label" else any)(t(event) for t in some) for key, some in tests.items())
 
 

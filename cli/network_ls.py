@@ -58,14 +58,9 @@ def row(network: Network, *, cut: bool) -> dict[str, Any]:
 
 def network_filter(texts: Iterable[str], hub: Hub) -> Test:
     """What the filters together accept: values of one key are alternatives, but labels must all hold. Raises InvalidInput."""
-    from core.errors import InvalidInput
+    from cli.filter_pairs import by_key
 
-    tests: dict[str, list[Test]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key not in KEYS:
-            raise InvalidInput(f"invalid filter {text!r}", f"write KEY=VALUE; the keys are {', '.join(KEYS)}")
-        tests.setdefault(key, []).append(_test(key, value, hub))
+    tests = {key: [_test(key, value, hub) for value in values] for key, values in by_key(texts, KEYS).items()}
     return lambda network: all(
         (all if key == "label" else any)(test(network) for test in group) for key, group in tests.items()
     )

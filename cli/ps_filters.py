@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
 
+from cli.filter_pairs import by_key
 from core.clock import parse_instant
 from core.errors import InvalidInput
 
@@ -35,12 +36,7 @@ class Filters:
     @classmethod
     def parse(cls, texts: Iterable[str], shop: Workshop) -> Self:
         """Raises InvalidInput for an unknown key or value, NoSuchContainer for `before` and `since` of nothing."""
-        tests: dict[str, list[Test]] = {}
-        for text in texts:
-            key, equals, value = text.partition("=")
-            if not equals or key not in KEYS:
-                raise InvalidInput(f"invalid filter {text!r}", f"write KEY=VALUE; the keys are {', '.join(KEYS)}")
-            tests.setdefault(key, []).append(_test(key, value, shop))
+        tests = {key: [_test(key, value, shop) for value in values] for key, values in by_key(texts, KEYS).items()}
         return cls(tests, bool({"status", "exited"} & tests.keys()))
 
     def accept(self, container: Container, status: Status) -> bool:

@@ -6,10 +6,9 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from core.clock import now
+from core.closing import Closing
 from core.errors import Conflict, InvalidInput, LamellaError
 from core.locks import FileLock
 from core.value import replace
@@ -23,7 +22,7 @@ from network.tables import Networks, new_id
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 
 
-class Hub:
+class Hub(Closing):
     """A context manager. `state` is the store's run-time directory. Not for a process that has forked since."""
 
     def __init__(self, root: Path, state: Path, *, sync: bool = True) -> None:
@@ -157,14 +156,6 @@ class Hub:
     def close(self) -> None:
         """Harmless to repeat."""
         self.networks.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def gateways(network: Network) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from core.errors import Conflict, InvalidInput, Unavailable
 from core.sqlite import Connection
@@ -222,8 +222,3 @@ def mac_for(address: str) -> str:
 
         return (b"\x02\x42" + os.urandom(4)).hex(":")
     return (b"\x02\x42" + ip_address(address).packed[-4:]).hex(":")
-
-
-def interface_address(text: str) -> str:
-    """`172.18.0.2` of `172.18.0.2/16`."""
-    return str(ip_interface(text).ip)

@@ -10,8 +10,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+
+from core.closing import Closing
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, NEWROUTE, DELROUTE = 20, 21, 24, 25
@@ -46,7 +46,7 @@ def attributes(raw: bytes) -> dict[int, bytes]:
     return found
 
 
-class Netlink:
+class Netlink(Closing):
     """A socket to the kernel's network part, in the network namespace that this thread was in when it was made."""
 
     def __init__(self) -> None:
@@ -85,14 +85,6 @@ class Netlink:
     def close(self) -> None:
         """Harmless to repeat."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def is_missing(error: OSError) -> bool:

@@ -9,15 +9,15 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from core import syscalls
+from core.closing import Closing
 
 _OWN = "/proc/thread-self/ns/net"
 
 
-class Sandbox:
+class Sandbox(Closing):
     """An open network namespace; a context manager."""
 
     def __init__(self, fd: int) -> None:
@@ -71,14 +71,6 @@ class Sandbox:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def move_default_routes(sandbox: Sandbox, wanted: Iterable[tuple[str, str]]) -> None:

@@ -9,9 +9,9 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from core.closing import Closing
 from core.errors import Unavailable
 from core.locks import FileLock
 
@@ -20,7 +20,7 @@ _SECONDS = 20.0
 _QUEUE = 128
 
 
-class Visit:
+class Visit(Closing):
     """A connection to the steward, which stays as long as there is one. `fresh`: it has just been started, and knows nobody."""
 
     def __init__(self, sock: socket.socket, *, fresh: bool) -> None:
@@ -40,14 +40,6 @@ class Visit:
     def close(self) -> None:
         """Harmless to repeat."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def visit(state: Path) -> Visit | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Iterator
 
 from core.errors import Unavailable
@@ -14,10 +13,8 @@ from layer.pack import Write
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.enter import NotRunning
-from runtime.inspect import first_process
+from runtime.reaching import keeper_and_first, lock_or_enter
 from runtime.streams import wait
-
-PATIENCE_SECONDS = 5.0
 
 
 def export(containers: Containers, container: Container, write: Write) -> None:
@@ -34,38 +31,25 @@ def export(containers: Containers, container: Container, write: Write) -> None:
 def root_of(containers: Containers, container: Container) -> Iterator[str]:
     """A path of the container's root, without anything that is mounted in it; one that does not run cannot be started for
     the block. Raises Unavailable."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        lock = containers.lock(container)
-        if lock:
-            break
+    found = lock_or_enter(containers, container, lambda: _tree(containers, container))
+    if isinstance(found, int):
         try:
-            tree = _tree(containers, container)
-        except NotRunning:  # it has just ended, or is about to start
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-            continue
-        try:
-            yield f"/proc/self/fd/{tree}/."
+            yield f"/proc/self/fd/{found}/."
         finally:
-            os.close(tree)
+            os.close(found)
         return
     try:
         with containers.snapshotter.mounted(container.id, durable=True) as root:
             yield os.fspath(root)
     finally:
-        lock.release()
+        found.release()
 
 
 def _tree(containers: Containers, container: Container) -> int:
     """A descriptor of a copy of the running container's root mount, fetched by a child that enters its namespace."""
     from core import syscalls
 
-    keeper = containers.status(container).keeper
-    first = first_process(keeper) if keeper else 0
-    if not first:
-        raise NotRunning(container)
+    keeper, first = keeper_and_first(containers, container)
     try:
         namespace = os.open(f"/proc/{first}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.keeper import ENGINE_FAILED, Passing, fork_guarded, passing_signals
-from runtime.networking import prepared
 from runtime.streams import spawn, wait
 
 if TYPE_CHECKING:
@@ -43,7 +42,11 @@ class Foreground:
 
     def run(self, containers: Containers, container: Container, lock: FileLock) -> int:
         """Let the keeper start `container`; its exit code when it has ended. Signals are passed on."""
-        with passing_signals() as passing, prepared(containers.root, self._state, container):
+        with passing_signals() as passing, contextlib.ExitStack() as around:
+            if container.net:
+                from runtime.networking import prepared
+
+                around.enter_context(prepared(containers.root, self._state, container))
             passing.to(self._guard)
             keeper = os.read(self._told, 32)
             if keeper:

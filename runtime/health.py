@@ -21,15 +21,9 @@ NO_ANSWER = -1
 NAME = "health.json"
 
 
-class Health(Value):
+class Health(HealthCheck):
     """`test` is Docker's: NONE, or CMD and words, or CMD-SHELL and a line for `shell`. Times are nanoseconds; 0 is the default."""
 
-    test: tuple[str, ...]
-    interval: int = 0
-    timeout: int = 0
-    start_period: int = 0
-    start_interval: int = 0
-    retries: int = 0
     shell: tuple[str, ...] = ()
 
     @property
@@ -51,11 +45,6 @@ class Health(Value):
         if status == STARTING and now - started < self.start_period:
             own = self.start_interval if self.start_interval > 0 else START_INTERVAL
         return own / SECOND
-
-    def to_json(self) -> dict[str, Any]:
-        """As `inspect` shows it."""
-        own = HealthCheck(self.test, self.interval, self.timeout, self.start_period, self.start_interval, self.retries)
-        return own.to_json()
 
 
 def merge(wanted: HealthCheck | None, image: HealthCheck | None, shell: tuple[str, ...] | None) -> Health | None:

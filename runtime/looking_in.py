@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from runtime.bundle import points
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.enter import NotRunning
-from runtime.inspect import first_process
 from runtime.mounts import Mount
+from runtime.reaching import keeper_and_first, lock_or_enter
 from runtime.state import state_directory
 from runtime.stubs import Stubs
 
-PATIENCE_SECONDS = 5.0
 INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS  # no path leads out of the root
 
 
@@ -28,35 +26,22 @@ INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS  # no path le
 def root_of(containers: Containers, container: Container) -> Iterator[int]:
     """A descriptor of the container's root, to resolve paths in as INSIDE says. One that does not run cannot be started for
     the block; its mounts are made in a namespace of this process, which must be the only thread. Raises Unavailable."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        lock = containers.lock(container)
-        if lock:
-            break
+    found = lock_or_enter(containers, container, lambda: _running(containers, container))
+    if isinstance(found, int):
         try:
-            fd = _running(containers, container)
-        except NotRunning:  # it has just ended, or is about to start
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-            continue
-        try:
-            yield fd
+            yield found
         finally:
-            os.close(fd)
+            os.close(found)
         return
     try:
         with _mounted(containers, container) as fd:
             yield fd
     finally:
-        lock.release()
+        found.release()
 
 
 def _running(containers: Containers, container: Container) -> int:
-    keeper = containers.status(container).keeper
-    first = first_process(keeper) if keeper else 0
-    if not first:
-        raise NotRunning(container)
+    keeper, first = keeper_and_first(containers, container)
     try:
         fd = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -148,7 +148,7 @@ def note_started(directory: Path, keeper: int) -> None:
 
 def note_starting(directory: Path, keeper: int) -> None:
     """Write down that `keeper`, which has its lock, is there to start it."""
-    _write(directory, f"starting {time.time_ns()} {keeper}\n", os.O_APPEND)
+    _append(directory, f"starting {time.time_ns()} {keeper}\n")
 
 
 def note_exited(directory: Path, code: int, finished: int = 0, *, again: int = 0) -> None:
@@ -159,12 +159,12 @@ def note_exited(directory: Path, code: int, finished: int = 0, *, again: int = 0
     end = finished or time.time_ns()
     lines = f"exited {code} {end}\n" + (f"restarting {again} {end}\n" if again else "")
     with contextlib.suppress(FileNotFoundError):
-        _write(directory, lines, os.O_APPEND)
+        _append(directory, lines)
 
 
-def _write(directory: Path, line: str, flag: int) -> None:
-    fd = os.open(directory / "state", os.O_WRONLY | flag | os.O_CLOEXEC)
+def _append(directory: Path, lines: str) -> None:
+    fd = os.open(directory / "state", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
-        os.write(fd, line.encode())
+        os.write(fd, lines.encode())
     finally:
         os.close(fd)

@@ -89,11 +89,6 @@ def dismiss(directory: Path) -> bool:
     return True
 
 
-def poke(directory: Path) -> None:
-    """Have the supervisor look again, if there is one."""
-    _poke(_open(directory / SUPERVISED, os.O_WRONLY))
-
-
 def _lock(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,10 +16,10 @@ import pytest
 
 from tests.suites.archives import docker_archive, tar
 from tests.suites.driven import Driven
+from tests.suites.killing import kill_commands
 from tests.suites.layouts import tar_of
 
 KILLS = 12  # in each phase, of which there are ten
-ROUNDS_AT_MOST = KILLS * 5
 MARK = f"kill-test-{os.getpid()}"
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("crun"), reason="needs root and crun"),
@@ -51,20 +48,6 @@ class Store(Driven):
         return self.run("run", "--rm", "--network", "none", name, "cat", "/n")
 
 
-def killed(process: subprocess.Popen[str], span: float, generator: random.Random) -> bool:
-    """Whether the process was still at work when it was killed; by turns with its group and alone."""
-    time.sleep(generator.uniform(0.02, 1.0) * span)
-    try:
-        if generator.random() < 0.5:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except ProcessLookupError:
-        pass
-    process.communicate()
-    return process.returncode == -9
-
-
 def kill_often(
     store: Store,
     prepare: Callable[[int], None],
@@ -72,23 +55,12 @@ def kill_often(
     after: Callable[[int], None],
 ) -> int:
     """Prepare, start, kill, check; until there were enough real kills. Returns their number."""
-    generator = random.Random()
-    prepare(0)
-    begin = time.perf_counter()
-    store.run(*words(0))
-    span = time.perf_counter() - begin
-    kills = 0
-    for number in range(1, ROUNDS_AT_MOST):
-        prepare(number)
-        process = store.start(*words(number))
-        with process:
-            kills += killed(process, span, generator)
-        assert process.returncode in (0, -9), f"round {number} ended with {process.returncode}"
+
+    def check(number: int) -> None:
         store.settle()
         after(number)
-        if kills >= KILLS:
-            break
-    return kills
+
+    return kill_commands(store, KILLS, prepare, words, check)
 
 
 @pytest.fixture

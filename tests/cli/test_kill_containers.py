@@ -19,6 +19,7 @@ import pytest
 
 from runtime.state import state_directory
 from tests.suites.driven import Driven
+from tests.suites.killing import kill_commands
 from tests.suites.supervised import until
 
 KILLS = 12  # in each phase, of which there are nine
@@ -120,38 +121,20 @@ def shoot(pid: int) -> bool:
     return True
 
 
-def killed(process: subprocess.Popen[str], span: float, generator: random.Random) -> bool:
-    """Whether the command was still at work when it was killed; by turns with its group and alone."""
-    time.sleep(generator.uniform(0.02, 1.0) * span)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL) if generator.random() < 0.5 else process.kill()
-    process.wait()
-    return process.returncode == -9
-
-
 def commands(
     machine: Machine,
     prepare: Callable[[int], None],
     words: Callable[[int], tuple[object, ...]],
     after: Callable[[int], None],
 ) -> int:
-    """Prepare, start, kill, check, until there were enough real kills; their number."""
-    generator = random.Random()
-    prepare(0)
-    begin = time.perf_counter()
-    machine.run(*words(0))
-    span = time.perf_counter() - begin
-    kills = 0
-    for number in range(1, ROUNDS_AT_MOST):
+    """Clear, prepare, start, kill, check, until there were enough real kills; their number."""
+
+    def begin(number: int) -> None:
         machine.clear()
         prepare(number)
-        with machine.start(*words(number), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            kills += killed(process, span, generator)
-        assert process.returncode in (0, -9), f"round {number} ended with {process.returncode}"
-        after(number)
-        if kills >= KILLS:
-            break
-    return kills
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # a container would hold the pipes
+    return kill_commands(machine, KILLS, begin, words, after, **quiet)
 
 
 def victims(

@@ -16,9 +16,11 @@ from runtime.cgroups import ALL, remove
 from runtime.state import cgroups_of, state_directory
 from runtime.status import read_status
 from runtime.supervision import dismiss
+from tests.conftest import Lamella
 from tests.suites.rooted import publish_root
 
 MakeImage = Callable[..., str]
+Run = Callable[..., str]
 
 
 @pytest.fixture
@@ -36,6 +38,17 @@ def make_image(store_root: Path, rootfs: Path) -> MakeImage:
 def bb(make_image: MakeImage) -> str:
     """The plain busybox image."""
     return make_image("bb")
+
+
+@pytest.fixture
+def run(lamella: Lamella, bb: str) -> Run:
+    """run(*flags, "script"): what the script prints in a throw-away container of busybox."""
+
+    def go(*words: object, image: str = bb) -> str:
+        *flags, script = words
+        return lamella("run", "--rm", "--network", "none", *flags, image, "sh", "-c", script).stdout
+
+    return go
 
 
 @pytest.fixture(autouse=True)

@@ -17,20 +17,7 @@ from tests.conftest import ROOT, Lamella, needs
 from tests.suites.plugged import plugin
 
 pytestmark = needs("busybox", "crun", "conmon")
-
-
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(lamella: Lamella, bb: str) -> Run:
-    """run(*flags, "script"): what the script prints in a throw-away container of busybox."""
-
-    def go(*words: object, image: str = bb) -> str:
-        *flags, script = words
-        return lamella("run", "--rm", "--network", "none", *flags, image, "sh", "-c", script).stdout
-
-    return go
 
 
 class TestPlugins:

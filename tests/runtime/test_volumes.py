@@ -24,17 +24,6 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(lamella: Lamella, bb: str) -> Run:
-    """run(*flags, "script"): what the script prints in a throw-away container of busybox."""
-
-    def go(*words: object, image: str = bb) -> str:
-        *flags, script = words
-        return lamella("run", "--rm", "--network", "none", *flags, image, "sh", "-c", script).stdout
-
-    return go
-
-
-@pytest.fixture
 def declared(lamella: Lamella, bb: str) -> str:
     """An image with files, an owner and a mode of its own at /srv, which it declares as a volume."""
     script = (
