@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from core.errors import InvalidInput
 from store.caches import Caches
 from store.temporary import Temporaries
 from tests.conftest import ROOT, needs
-from tests.suites.fileserver import Files, serving
+from tests.suites.fileserver import Files, Handler, serving
 from tests.suites.repositories import Repository, daemon, http_backend
 
 pytestmark = needs("git")
@@ -56,7 +57,7 @@ def make(root: Path) -> Make:
 def site(repository: Repository) -> Iterator[Files]:
     """A web server that runs `git http-backend`."""
     with serving() as site:
-        site.answer = lambda handler: http_backend(repository.path.parent, handler)  # type: ignore[method-assign]
+        site.other = lambda handler: http_backend(repository.path.parent, handler)
         yield site
 
 
@@ -170,19 +171,20 @@ def test_many_at_once_share_one(make: Make, site: Files, repository: Repository,
 
 @needs("crun")
 def test_a_kill_while_it_is_fetched_leaves_it_usable(
-    build: Callable[..., object], base: str, site: Files, repository: Repository, store_root: Path, context: Path
+    build: Callable[..., Any], base: str, site: Files, repository: Repository, store_root: Path, context: Path
 ) -> None:
     served(repository)
     reached, go = threading.Event(), threading.Event()
-    answer = site.answer
+    answer = site.other
+    assert answer
 
-    def slowly(handler):  # type: ignore[no-untyped-def]
+    def slowly(handler: Handler) -> int:
         if handler.command == "POST" and not go.is_set():
             reached.set()
             go.wait(30)
         return answer(handler)
 
-    site.answer = slowly  # type: ignore[method-assign]
+    site.other = slowly
     (context / "Dockerfile").write_text(f"FROM bb\nADD {site.url}/bare.git /a\nRUN cat /a/README\n")
     words = [sys.executable, "-m", "lamella", "--root", store_root, "build", context]
     process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
@@ -190,12 +192,12 @@ def test_a_kill_while_it_is_fetched_leaves_it_usable(
     process.kill()
     process.wait()
     go.set()
-    assert build((context / "Dockerfile").read_text()).printed() == ["one"]  # type: ignore[attr-defined]
+    assert build((context / "Dockerfile").read_text()).printed() == ["one"]
 
 
 @needs("crun")
 def test_builder_shows_and_prunes_it(
-    build: Callable[..., object], lamella: Callable[..., subprocess.CompletedProcess[str]], site: Files,
+    build: Callable[..., Any], lamella: Callable[..., subprocess.CompletedProcess[str]], site: Files,
     repository: Repository, store_root: Path,
 ) -> None:  # fmt: skip
     served(repository)
@@ -272,7 +274,7 @@ def test_submodules_nest_only_so_deep(make: Make, repository: Repository, tmp_pa
 def test_a_failure_elsewhere_ends_a_fetch(make: Make, site: Files, repository: Repository, tmp_path: Path) -> None:
     served(repository)
     go = threading.Event()
-    site.answer = lambda handler: go.wait(20) and 0  # type: ignore[method-assign,assignment]
+    site.other = lambda handler: int(go.wait(20))
 
     def check() -> None:
         raise InvalidInput("another stage has failed")

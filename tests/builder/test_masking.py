@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -68,7 +69,7 @@ def test_it_takes_little_time() -> None:
 
 @needs("crun")
 def test_a_step_that_prints_a_secret_shows_it_nowhere(
-    build: Callable[..., object], store_root: Path, tmp_path: Path
+    build: Callable[..., Any], store_root: Path, tmp_path: Path
 ) -> None:
     value = os.urandom(12).hex()
     (tmp_path / "key").write_text(f"{value}\n")
@@ -78,7 +79,7 @@ def test_a_step_that_prints_a_secret_shows_it_nowhere(
     )
     assert value not in text
     done = build(text, f"--secret=id=k,src={tmp_path}/key", check=False)
-    assert done.printed()[:3].count("***") == 2 and "end" in done.printed()  # type: ignore[attr-defined]
+    assert done.printed()[:3].count("***") == 2 and "end" in done.printed()
     logs = "".join(path.read_text() for path in (store_root / "builds").rglob("*.log"))
-    assert value not in done.said and value not in logs and logs.count("***") == 3  # type: ignore[attr-defined]
-    assert " > [3/3] RUN" in done.said and "***" in done.said.rpartition(" > [3/3] RUN")[2]  # type: ignore[attr-defined]
+    assert value not in done.said and value not in logs and logs.count("***") == 3
+    assert " > [3/3] RUN" in done.said and "***" in done.said.rpartition(" > [3/3] RUN")[2]

@@ -17,12 +17,13 @@ Handler = http.server.BaseHTTPRequestHandler
 @dataclass
 class Files:
     """`files`: path → bytes. `modified`: path → seconds since 1970. `etags`: whether files have one. `rules`: path → what
-    answers instead."""
+    answers instead; `other`: what answers for every path without a rule, if it is not the files."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     modified: dict[str, int] = field(default_factory=dict)
     etags: bool = True
     rules: dict[str, Callable[[Handler], int]] = field(default_factory=dict)
+    other: Callable[[Handler], int] | None = None
     address: str = ""
     scheme: str = "http"
     done: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Files:
             self.busy += 1
         path, status = handler.path.partition("?")[0], 0
         try:
-            status = self.rules.get(path, self.answer)(handler)
+            status = self.rules.get(path, self.other or self.answer)(handler)
         finally:
             with self.changed:
                 self.done.append((path, {k.lower(): v for k, v in handler.headers.items()}, status))
