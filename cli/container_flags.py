@@ -164,8 +164,8 @@ def shm_size(text: str | None) -> int:
 
 def networking(flags: Mapping[str, Any]) -> tuple[str, Any]:
     """The network's mode, and what else is asked of it; None where that is nothing."""
-    networks = asked_networks(flags)
-    if networks in (("host",), ("none",)) and not any(flags[name] for name in _NETWORK_FLAGS):
+    networks = flags["network"]
+    if not wants_networks(flags) and not any(flags[name] for name in _NETWORK_FLAGS):
         return networks[0], None
     from cli.network_flags import parse
 
@@ -173,17 +173,10 @@ def networking(flags: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def wants_networks(flags: Mapping[str, Any]) -> bool:
-    """Whether the container is to come onto networks of its own."""
-    return asked_networks(flags) not in (("host",), ("none",))
+    """Whether the container is to come onto networks of its own; see `cli.default_network` for where none is named."""
+    return flags["network"] not in (("host",), ("none",))
 
 
-def asked_networks(flags: Mapping[str, Any]) -> tuple[str, ...]:
-    """The networks; where none is named, the host's, or the default bridge for what that alone can give."""
-    named: tuple[str, ...] = flags["network"]
-    return named or (("bridge",) if any(flags[name] for name in _BRIDGE_FLAGS) else ("host",))
-
-
-_BRIDGE_FLAGS = ("publish", "publish_all", "link", "ip", "ip6", "mac_address")
 _NETWORK_FLAGS = (
     "publish", "publish_all", "network_alias", "ip", "ip6", "mac_address", "link", "dns", "dns_search", "dns_option", "expose",
 )  # fmt: skip

@@ -40,7 +40,7 @@ MOUNTS: tuple[Flag, ...] = (
     (("--shm-size",), {"metavar": "SIZE", "help": "Size of /dev/shm.  [default: 64m]"}),
 )  # fmt: skip
 NETWORK: tuple[Flag, ...] = (
-    (("--network", "--net"), {"multiple": True, "metavar": "NETWORK", "help": "Network: a name, host, none, container:NAME.  [default: host; bridge with -p]"}),
+    (("--network", "--net"), {"multiple": True, "metavar": "NETWORK", "help": "Network: a name, host, none, container:NAME.  [default: bridge]"}),
     (("-p", "--publish"), {"multiple": True, "metavar": "[IP:][HOST:]PORT", "help": "Publish a port on the host."}),
     (("-P", "--publish-all"), {"is_flag": True, "help": "Publish all exposed ports on free ports of the host."}),
     (("--expose",), {"multiple": True, "metavar": "PORT", "help": "A port for -P, and for links."}),

@@ -24,7 +24,7 @@ def create(settings: Settings, flags: dict[str, Any]) -> None:
     """Make the container and print its ID."""
     from cli.containers import Workshop
 
-    check_flags(flags)
+    settle_flags(settings, flags)
     try:
         request = make_request(flags, settings.environ, os.getcwd())
     except LamellaError as error:  # as Docker tells flags that make no sense from what cannot be done
@@ -36,8 +36,8 @@ def create(settings: Settings, flags: dict[str, Any]) -> None:
         sys.stdout.write(f"{container.id}\n")
 
 
-def check_flags(flags: dict[str, Any]) -> None:
-    """Raises InvalidInput or Conflict for what cannot be, before anything is made."""
+def settle_flags(settings: Settings, flags: dict[str, Any]) -> None:
+    """Choose the network where none is named. Raises InvalidInput or Conflict for what cannot be, before anything is made."""
     if flags.get("detach") and flags["attach"]:
         raise Conflict("Conflicting options: -a and -d")
     if flags["tty"] and flags["interactive"] and not flags.get("detach") and not os.isatty(0) and "detach" in flags:
@@ -46,6 +46,9 @@ def check_flags(flags: dict[str, Any]) -> None:
         raise Conflict(
             f"container ID file found, make sure the other container isn't running or delete {flags['cidfile']}"
         )
+    from cli.default_network import asked_networks
+
+    flags["network"] = asked_networks(settings, flags)
 
 
 def create_container(

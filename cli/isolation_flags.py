@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cli.container_flags import asked_networks
 from cli.limit_flags import wrong
 from core.errors import InvalidInput, Unsupported
 from core.paths import clean
@@ -140,7 +139,7 @@ def _sysctls(flags: Mapping[str, Any]) -> tuple[str, ...]:
         name, equals, value = text.partition("=")
         if not (equals and value) or not (name in _IPC_SYSCTLS or name.startswith(("net.", "fs.mqueue."))):
             raise wrong("sysctl", text, f"sysctl '{text}' is not allowed")
-        if name.startswith("net.") and asked_networks(flags)[0] == "host":
+        if name.startswith("net.") and flags["network"][0] == "host":
             raise InvalidInput(f'sysctl "{name}" not allowed in host network namespace', "give it a network of its own")
         if not name.startswith("net.") and flags["ipc"] == "host":
             raise InvalidInput(f'sysctl "{name}" is not allowed in the hosts ipc namespace', "leave out --ipc host")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def run(settings: Settings, flags: dict[str, Any]) -> int:
     """Create a container and run it as the flags say; its exit code."""
-    from cli.creating import check_flags
+    from cli.creating import settle_flags
 
-    check_flags(flags)
+    settle_flags(settings, flags)
     if flags["rm"] and not flags["detach"] and not (joins(flags) or _may_be_left(settings, flags)):
         return _run_foreground(settings, flags)
     from cli.containers import Workshop

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+# Containers of tests that are not about networks do without one of their own; `LAMELLA_NETWORK=bridge make test` gives each one.
+os.environ.setdefault("LAMELLA_NETWORK", "host")
 Lamella = Callable[..., subprocess.CompletedProcess[str]]
 
 

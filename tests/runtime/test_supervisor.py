@@ -97,5 +97,5 @@ def test_a_plain_container_loads_nothing_of_this() -> None:
     import sys
 
     words = "from cli.container_flags import make_request; from cli.quick import parse_run; import os, sys;"
-    words += "make_request(parse_run(['bb', 'true'], {}), {}, '/'); print([n for n in sys.modules if n.startswith(('runtime.restart', 'runtime.health', 'runtime.superv', 'cli.superv'))])"
+    words += "make_request(parse_run(['bb', 'true'], {}) | {'network': ('host',)}, {}, '/'); print([n for n in sys.modules if n.startswith(('runtime.restart', 'runtime.health', 'runtime.superv', 'cli.superv'))])"
     assert subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout == "[]\n"
