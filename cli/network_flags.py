@@ -109,22 +109,26 @@ def _check_shared(mode: str, flags: Mapping[str, Any]) -> None:
 
 
 def _check(flags: Mapping[str, Any]) -> None:
-    """Raises InvalidInput for what does not even look right."""
-    from network.ipam import parse_address
-    from network.ports import exposed, parse
-    from runtime.links import parse_link
+    """Raises InvalidInput for what does not even look right. Loads only what the flags need: most containers have none."""
+    if flags["publish"] or flags["expose"]:
+        from network.ports import exposed, parse
 
-    for text in flags["publish"]:
-        parse(text)
-    for text in flags["expose"]:
-        exposed(text)
-    for text in flags["link"]:
-        parse_link(text)
-    for text in (*flags["dns"], flags["ip"], flags["ip6"]):
-        if text:
+        for text in flags["publish"]:
+            parse(text)
+        for text in flags["expose"]:
+            exposed(text)
+    if flags["link"]:
+        from runtime.links import parse_link
+
+        for text in flags["link"]:
+            parse_link(text)
+    addresses = [text for text in (*flags["dns"], flags["ip"], flags["ip6"]) if text]
+    if addresses:
+        from network.ipam import parse_address
+
+        for text in addresses:
             parse_address(text)
-    mac = flags["mac_address"]
-    if mac:
+    if flags["mac_address"]:
         from network.links import check_mac
 
-        check_mac(mac)
+        check_mac(flags["mac_address"])

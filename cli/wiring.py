@@ -49,7 +49,7 @@ def open_hub(settings: Settings) -> Hub:
 
 def swept_networks(settings: Settings) -> None:
     """Finish what killed processes left of containers and their networks."""
-    from runtime.joining import clear_unused
+    from runtime.leaving import clear_unused
     from runtime.state import state_directory
 
     open_hub(settings).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import Conflict
 from network import links, options
@@ -11,8 +12,11 @@ from network.firewall import Firewall, NftFailed, program
 from network.ipam import mac_for
 from network.model import Endpoint, Network
 from network.netlink import Netlink
-from network.sandbox import Sandbox, read_sysctl, write_sysctl
+from network.sysctl import read_sysctl, write_sysctl
 from network.tables import Networks
+
+if TYPE_CHECKING:
+    from network.sandbox import Sandbox
 
 
 class Bridge:
@@ -85,7 +89,10 @@ class Bridge:
 
     def _publish(self, network: Network, endpoint: Endpoint) -> None:
         try:
-            self._firewall.publish(bridge_name(network), endpoint)
+            if endpoint.ports:
+                self._firewall.publish(bridge_name(network), endpoint)
+            elif not self._firewall.stands():
+                self.restore()
         except NftFailed:  # somebody has flushed the table
             self.restore()
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.clock import now
 from core.closing import Closing
@@ -16,8 +17,10 @@ from network import ipam
 from network.drivers import make_driver
 from network.model import Endpoint, Network, Port
 from network.protocol import NetworkDriver
-from network.sandbox import Sandbox
 from network.tables import Networks, new_id
+
+if TYPE_CHECKING:
+    from network.sandbox import Sandbox
 
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 

@@ -6,8 +6,8 @@ Addresses are given in turn, so that one that has just become free is not given 
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import contextlib
-import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import contextlib
 import re
-import socket
 import struct
 
 from core.errors import InvalidInput
@@ -171,5 +171,5 @@ def _route(index: int, gateway: str) -> bytes:
     return head + attribute(5, socket.inet_pton(family, gateway)) + attribute(4, index)
 
 
-def family_of(address: str) -> socket.AddressFamily:
+def family_of(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -5,9 +5,9 @@ A request costs some fifty microseconds; the `ip` program would have to be start
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import errno
 import os
-import socket
 import struct
 from collections.abc import Iterator
 
@@ -47,10 +47,11 @@ def attributes(raw: bytes) -> dict[int, bytes]:
 
 
 class Netlink(Closing):
-    """A socket to the kernel's network part, in the network namespace that this thread was in when it was made."""
+    """A socket to the kernel's network part, in the network namespace that this thread was in when it was made; `family`: to
+    another part than that of links and routes, see netlink(7)."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    def __init__(self, family: int = 0) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self._socket.bind((0, 0))
         self._sequence = 0
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from core.errors import Conflict
 from network.model import Endpoint, Network
-from network.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from network.sandbox import Sandbox
 
 
 class Plain:

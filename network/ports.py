@@ -6,9 +6,9 @@ and it is free the moment the keeper has ended.
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import errno
 import re
-import socket
 from collections.abc import Iterable, Iterator
 
 from core.errors import Conflict, InvalidInput, Unavailable

@@ -47,7 +47,8 @@ def _try(state: Path) -> None:
     from network import links
     from network.firewall import Firewall
     from network.netlink import Netlink
-    from network.sandbox import nowhere, read_sysctl
+    from network.sandbox import nowhere
+    from network.sysctl import read_sysctl
 
     forwarding = "/proc/sys/net/ipv4/ip_forward"
     if read_sysctl("ipv4/ip_forward") != "1" and not os.access(forwarding, os.W_OK):

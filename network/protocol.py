@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from network.model import Endpoint, Network
-from network.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from network.sandbox import Sandbox
 
 
 class NetworkDriver(Protocol):

@@ -13,6 +13,7 @@ from typing import Self
 
 from core import syscalls
 from core.closing import Closing
+from network.sysctl import write_sysctl
 
 _OWN = "/proc/thread-self/ns/net"
 
@@ -115,22 +116,3 @@ def _prepare() -> None:
     # What Docker sets: in here nobody needs to be root for port 80, or for ping.
     write_sysctl("ipv4/ip_unprivileged_port_start", "0")
     write_sysctl("ipv4/ping_group_range", "0 2147483647")
-
-
-def write_sysctl(name: str, value: str) -> bool:
-    """Set `/proc/sys/net/<name>` of the namespace that this thread is in; False where the kernel has no such thing."""
-    try:
-        with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
-            file.write(value)
-    except OSError:
-        return False
-    return True
-
-
-def read_sysctl(name: str) -> str:
-    """Its value; empty where the kernel has no such thing."""
-    try:
-        with open(f"/proc/sys/net/{name}", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import contextlib
 import json
 import os
-import socket
+import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,25 +31,32 @@ class Visit(Closing):
     def tell(self, order: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Give an order, and wait until it is heeded. Raises Unavailable."""
         try:
-            socket.send_fds(self._socket, [json.dumps(order, separators=(",", ":")).encode()], list(descriptors))
+            self.send(order, descriptors)
             answer = self._socket.recv(4096)
+            if answer == b"welcome":  # to one who did not wait for it at the door
+                answer = self._socket.recv(4096)
         except OSError as error:
             raise Unavailable(f"the name service does not answer: {error}", "try again") from error
         if answer != b"ok":
             raise Unavailable(f"the name service refused: {answer.decode(errors='replace')}", "try again")
+
+    def send(self, order: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """The same without waiting: it will be heeded, unless the steward is killed before. Raises OSError."""
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
+        self._socket.sendmsg([json.dumps(order, separators=(",", ":")).encode()], passed if descriptors else [])
 
     def close(self) -> None:
         """Harmless to repeat."""
         self._socket.close()
 
 
-def visit(state: Path) -> Visit | None:
-    """The steward who is there; None where there is none."""
+def visit(state: Path, *, wait: bool = True) -> Visit | None:
+    """The steward who is there; None where there is none. Without `wait` it may still be starting."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     sock.settimeout(_SECONDS)
     try:
         sock.connect(_address(state))
-        if sock.recv(64) == b"welcome":
+        if not wait or sock.recv(64) == b"welcome":
             return Visit(sock, fresh=False)
     except OSError:
         pass
@@ -56,8 +64,9 @@ def visit(state: Path) -> Visit | None:
     return None
 
 
-def visit_or_start(state: Path, clear: Sequence[str]) -> Visit:
-    """The steward who is there, or a new one, which will execute `clear` when nobody hangs on a network any more."""
+def visit_or_start(state: Path, clear: Sequence[str], *, wait: bool = True) -> Visit:
+    """The steward who is there, or a new one, which will execute `clear` when nobody hangs on a network any more. Without
+    `wait` a new one may still be starting: it hears what is sent to it."""
     found = visit(state)
     if found is not None:
         return found
@@ -66,7 +75,7 @@ def visit_or_start(state: Path, clear: Sequence[str]) -> Visit:
         if found is not None:
             return found
         _start(state, clear)
-        found = visit(state)
+        found = visit(state, wait=wait)
     if found is None:
         raise Unavailable("the name service does not start", "try again")
     found.fresh = True
@@ -86,7 +95,7 @@ def forget_killed(state: Path) -> None:
 
 
 def visit_is_refused(state: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as sock:
         try:
             sock.connect(_address(state))
         except OSError:
@@ -98,7 +107,7 @@ def _start(state: Path, clear: Sequence[str]) -> None:
     path = state / "steward.sock"
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as listening:
         listening.bind(str(path))
         path.chmod(0o600)
         listening.listen(_QUEUE)

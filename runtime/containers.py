@@ -256,7 +256,7 @@ class Containers(Directories):
     def _leave(self, container: Container) -> None:
         """Off its networks, where it was on any."""
         if container.net is not None:
-            from runtime.joining import leave
+            from runtime.leaving import leave
 
             leave(self.root, container)
 

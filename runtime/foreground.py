@@ -61,7 +61,7 @@ class Foreground:
             lock.release()  # the keeper has inherited it
             containers.note(container, "start")  # while it does
             if container.net is not None:
-                import runtime.joining  # noqa: F401  # what its end will need
+                import runtime.leaving  # noqa: F401  # what its end will need
             code = wait(self._guard)
         containers.conclude(container, code)
         return code

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.value import Value, replace
-from network.asking import asked_in
 from network.hub import Hub, gateways
 from network.model import Endpoint, Network
-from network.ports import Held, parse, wanted_of_exposed
+from network.ports import Held
 from network.resolv import Resolv, asking_us, combined, reachable
 from network.sandbox import Sandbox
 from network.tables import new_id
@@ -87,7 +86,11 @@ def _join(
     endpoints = []
     life, alive = os.pipe()
     with os.fdopen(life), contextlib.ExitStack() as stack:
-        sockets = stack.enter_context(asked_in(sandbox)) if named else []
+        sockets = list[int]()
+        if named:
+            from network.asking import asked_in
+
+            sockets = stack.enter_context(asked_in(sandbox))
         for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
             endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
             if number == outlet and hub.driver(network).publishes:
@@ -134,6 +137,7 @@ def new_endpoint(
 
 def _ports(container: Container, network: Network, held: Held) -> Any:
     from network.options import host_binding
+    from network.ports import parse, wanted_of_exposed
 
     wanted = [one for text in container.ports for one in parse(text)]
     net = container.net
@@ -151,12 +155,18 @@ def resolv_of(net: Networking, *, named: bool) -> Resolv:
 def introduce(hub: Hub, container: Container, endpoints: Sequence[Endpoint], descriptors: Sequence[int] = ()) -> None:
     """Tell the steward of the container: new to it with `descriptors` (what tells of its end, and the sockets it asks on, if
     any); else where it is now."""
-    found = visit(hub.state)
+    networks = [hub.networks.get(endpoint.network) for endpoint in endpoints]
+    named = any(network and network.named for network in networks)
+    found = visit(hub.state, wait=named)
     if found is None:
         return  # whoever was to start one has been killed, or ends: its next command does
+    order = {"do": "join", "id": container.id, **_known(container, endpoints, networks)}
     with found:
-        networks = [hub.networks.get(endpoint.network) for endpoint in endpoints]
-        found.tell({"do": "join", "id": container.id, **_known(container, endpoints, networks)}, descriptors)
+        if named:
+            found.tell(order, descriptors)
+        else:  # it has nothing to ask, and need not wait until somebody could answer
+            with contextlib.suppress(OSError):
+                found.send(order, descriptors)
 
 
 def _known(container: Container, endpoints: Sequence[Endpoint], networks: Sequence[Network | None]) -> dict[str, Any]:
@@ -168,39 +178,10 @@ def _known(container: Container, endpoints: Sequence[Endpoint], networks: Sequen
                 there[network.id] = {
                     "network": network.name, "names": endpoint.names, "addresses": endpoint.plain,
                 }  # fmt: skip
-    from runtime.links import parse_link
-
-    net = container.net or Networking()
+    net, aliases = container.net or Networking(), dict[str, str]()
     servers = combined(Resolv.of_host(), net.dns, (), ()).servers
-    aliases = {alias.lower(): name.lower() for name, alias in map(parse_link, net.links)}
+    if net.links:
+        from runtime.links import parse_link
+
+        aliases = {alias.lower(): name.lower() for name, alias in map(parse_link, net.links)}
     return {"networks": there, "upstreams": [] if closed else list(servers), "aliases": aliases}
-
-
-def leave(root: Path, container: Container) -> None:
-    """Take a container that has ended off its networks. Harmless to repeat."""
-    from runtime.state import state_directory
-
-    with Hub(root, state_directory(root)) as hub:
-        hub.release(container.id)
-
-
-def clear(root: Path, state: Path) -> None:
-    """What the steward has done when nobody is left: see `Hub.clear`."""
-    from network.sweeping import sweep
-
-    sweep(root, state, lambda id: is_alive(root, id))
-
-
-def is_alive(root: Path, id: str) -> bool:
-    """Whether somebody keeps, starts or ends the container: its lock tells."""
-    from core.locks import is_locked
-
-    return is_locked(root / "containers" / id / "state")
-
-
-def clear_unused(root: Path, state: Path) -> None:
-    """The same, for who is asked to do it now; a steward that was killed is started again where somebody needs it."""
-    from runtime.stewarding import revive
-
-    clear(root, state)
-    revive(root, state)

@@ -58,5 +58,6 @@ def prepared(root: Path, state: Path, container: Container) -> Iterator[None]:
         return
     from runtime.stewarding import steward
 
-    with steward(root, state):
+    named = any(one["network"] != "bridge" for one in container.net.joins)
+    with steward(root, state, wait=named):
         yield

@@ -11,14 +11,15 @@ from pathlib import Path
 from network.visiting import Visit, forget_killed, visit_or_start, was_killed
 
 
-def steward(root: Path, state: Path) -> Visit:
-    """The steward, who knows of every container that runs. To be called in the host's own namespaces."""
+def steward(root: Path, state: Path, *, wait: bool = True) -> Visit:
+    """The steward, who knows of every container that runs. To be called in the host's own namespaces. Without `wait` it may
+    still be starting, which is enough for a container that asks for no names."""
     top = str(Path(__file__).parent.parent)
     program = (
-        f"import sys; sys.path[:0] = [{top!r}]; from pathlib import Path; from runtime.joining import clear; "
+        f"import sys; sys.path[:0] = [{top!r}]; from pathlib import Path; from runtime.leaving import clear; "
         f"clear(Path({str(root)!r}), Path({str(state)!r}))"
     )
-    found = visit_or_start(state, [sys.executable, "-S", "-E", "-c", program])
+    found = visit_or_start(state, [sys.executable, "-S", "-E", "-c", program], wait=wait)
     if found.fresh:
         from runtime.rejoining import introduce_all
 
@@ -40,7 +41,7 @@ def revive(root: Path, state: Path) -> None:
     if needed:
         steward(root, state).close()
     else:
-        from runtime.joining import clear
+        from runtime.leaving import clear
 
         clear(root, state)  # as it would have done
         forget_killed(state)

@@ -20,7 +20,7 @@ from network.links import with_alias
 from network.netlink import Netlink
 from network.sandbox import Sandbox
 from network.visiting import was_killed
-from runtime.joining import clear
+from runtime.leaving import clear
 from runtime.state import state_directory
 from runtime.status import read_status
 from tests.conftest import Lamella, free_port, needs
