@@ -132,7 +132,9 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
             target.unlink(missing_ok=True)
 
     def uncommitted(tool: Tool, name: str, script: str) -> None:
-        """A stopped container that has done `script`, and no image of it."""
+        """A new stopped container that has done `script`, and no image of it."""
+        old = tool.words("rm", "-f", name)
+        subprocess.run(old.words, env={**os.environ, **old.env}, stdin=subprocess.DEVNULL, capture_output=True)
         command = tool.run_kept("base", name, script)
         subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
         gone = tool.words("rmi", "-f", f"{name}-image")

@@ -19,6 +19,7 @@ from image.manifest import Manifest, parse_any
 from images.damage import Damage, catalog_damages, volume_damages
 from store.blobs import CHUNK_BYTES
 from store.images import MAX_CONFIG_BYTES
+from store.lent import lent_layers
 
 if TYPE_CHECKING:
     from store.images import Image
@@ -175,7 +176,7 @@ def leftovers(store: Store) -> int:
     strays: set[tuple[str, str]] = {
         ("blob", digest) for digest in store.blobs.walk() if not needed(store, "blob", digest)
     }
-    for name in os.listdir(store.root / "layers"):
+    for name in set(os.listdir(store.root / "layers")) - lent_layers(store.root):
         if not needed(store, "directory", name) and not (store.temporaries.path / name).exists():
             strays.add(("directory", name))
     strays |= {("layer", layer.diff_id) for layer in store.layers.all() if not needed(store, "layer", layer.diff_id)}

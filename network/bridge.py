@@ -23,8 +23,6 @@ class Bridge:
     """A `NetworkDriver`."""
 
     name = "bridge"
-    gateways = True
-    publishes = True
 
     def __init__(self, networks: Networks, state: Path) -> None:
         self._networks = networks
@@ -123,9 +121,6 @@ class Bridge:
                     gone = links.delete(netlink, name) or gone
             if gone:
                 self.restore()
-
-    def remove(self, network: Network) -> None:
-        pass
 
     def inspect(self, network: Network) -> dict[str, str]:
         with Netlink() as netlink:

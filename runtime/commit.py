@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from core.clock import format_instant
 from core.value import Value, replace
@@ -20,7 +21,9 @@ from runtime.freeze import frozen
 from runtime.spec import PATH
 from runtime.stubs import OWN
 from snapshot.capture import Capture
+from snapshot.lending import lend
 from store.images import Image
+from store.layers import Layer
 
 PATIENCE_SECONDS = 5.0
 # What Docker writes into a config about the container that it came from, and its version: not true of the new image.
@@ -47,13 +50,7 @@ def commit(containers: Containers, container: Container, wish: Wish) -> Image:
     base = store.images.config(Digest.parse(container.image))
     settings = wish.change(settings_of(container, base.config))
     store.layers.stack(base.diff_ids)  # what is compared with a damaged layer would be wrong itself
-    lowers = containers.layers(container)
-    with Capture(store) as copy:
-        with _held(containers, container, pause=wish.pause), containers.snapshotter.written(container.id) as upper:
-            copy.take(upper)
-        if containers.load(container.id) is None:  # removed by force meanwhile: the copy may be a part only
-            raise NoSuchContainer(container.name)
-        layer = copy.enter(lowers, OWN)
+    layer = _layer(containers, container, pause=wish.pause)
     config = _config(base, settings, container, wish, layer.diff_id if layer else None)
     parent = Digest.parse(container.image)
     image = publish(store, config, tags=wish.names, parent=parent if store.images.get(parent) else None)
@@ -62,9 +59,25 @@ def commit(containers: Containers, container: Container, wish: Wish) -> Image:
     return image
 
 
+def _layer(containers: Containers, container: Container, *, pause: bool) -> Layer | None:
+    """What it has written: where it runs, a copy; else the thing itself, if it lies in a directory of its own."""
+    store, lowers = containers.store, containers.layers(container)
+    upper: Callable[[str], Path] | None = getattr(containers.snapshotter, "upper", None)
+    with Capture(store) as copy:
+        with _held(containers, container, pause=pause) as stopped:
+            if stopped and upper:
+                return lend(store, container.id, upper(container.id).parent, lowers, OWN)
+            with containers.snapshotter.written(container.id) as written:
+                copy.take(written)
+        if containers.load(container.id) is None:  # removed by force meanwhile: the copy may be a part only
+            raise NoSuchContainer(container.name)
+        return copy.enter(lowers, OWN)
+
+
 @contextlib.contextmanager
-def _held(containers: Containers, container: Container, *, pause: bool) -> Iterator[None]:
-    """For the block nobody starts or removes the container; one that runs stands still if `pause` says so."""
+def _held(containers: Containers, container: Container, *, pause: bool) -> Iterator[bool]:
+    """For the block nobody starts or removes the container, which does not run if this gives True; one that runs stands still
+    if `pause` says so."""
     with contextlib.ExitStack() as stack:
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -82,7 +95,7 @@ def _held(containers: Containers, container: Container, *, pause: bool) -> Itera
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.02)
-        yield
+        yield lock is not None
 
 
 def settings_of(container: Container, base: ContainerConfig) -> ContainerConfig:

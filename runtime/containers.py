@@ -17,6 +17,7 @@ from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
 from runtime.state import cgroups_of, state_directory
 from runtime.status import STARTING, read_status
+from store.lent import LENT
 
 if TYPE_CHECKING:
     from runtime.request import Request
@@ -186,6 +187,11 @@ class Containers(Directories):
         from store.holds import Hold
 
         self.store.holds.set(Hold("container", container.id, container.name, Digest.parse(container.image), running))
+        home = self.root / "snapshots" / container.id
+        if os.path.lexists(home / LENT):
+            from snapshot.lending import release
+
+            release(self.store, container.id, home)
 
     def finish(self, container: Container, code: int, finished: int = 0) -> None:
         """Its processes have ended with `code`: write it down, and remove it if that was asked for. Harmless to repeat.

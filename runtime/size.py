@@ -7,11 +7,12 @@ from pathlib import Path
 
 from runtime.container import Container
 from runtime.containers import Containers
+from snapshot.lending import contents
 
 
 def written(containers: Containers, container: Container) -> int:
     """Bytes in the files that the container made or changed."""
-    return _files(containers.store.root / "snapshots" / container.id / "upper")
+    return _files(contents(containers.store.root / "snapshots" / container.id))
 
 
 def _files(path: Path) -> int:

@@ -37,7 +37,7 @@ class Capture:
         with disk_errors(self._store.root):
             drop_stubs(self._copy, lowers, stubs)
             drop_unchanged(self._copy, lowers)
-            packed = self._pack()
+            packed = pack_and_sync(self._store, self._copy)
             if not packed.entries:
                 return None
             name = self._claim.place(self._copy)
@@ -47,28 +47,6 @@ class Capture:
         self._claim.settle(keep=stays)
         return winner
 
-    def _pack(self) -> Packed:
-        """Hash what the disk is writing down at the same time."""
-        import threading
-
-        failed: list[OSError] = []
-
-        def flush() -> None:
-            try:
-                self._store.sync_layers()
-            except OSError as error:
-                failed.append(error)
-
-        flusher = threading.Thread(target=flush, name="sync", daemon=True)
-        flusher.start()
-        try:
-            packed = pack(self._copy)
-        finally:
-            flusher.join()
-        if failed:
-            raise failed[0]
-        return packed
-
     def __enter__(self) -> Self:
         return self
 
@@ -76,3 +54,26 @@ class Capture:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._claim.settle(keep=False)
+
+
+def pack_and_sync(store: Store, directory: Path) -> Packed:
+    """Hash what the disk is writing down at the same time."""
+    import threading
+
+    failed: list[OSError] = []
+
+    def flush() -> None:
+        try:
+            store.sync_layers()
+        except OSError as error:
+            failed.append(error)
+
+    flusher = threading.Thread(target=flush, name="sync", daemon=True)
+    flusher.start()
+    try:
+        packed = pack(directory)
+    finally:
+        flusher.join()
+    if failed:
+        raise failed[0]
+    return packed

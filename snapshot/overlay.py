@@ -33,6 +33,10 @@ class Overlay:
     @contextlib.contextmanager
     def mounted(self, key: str, *, durable: bool = False) -> Iterator[Path]:
         home = self._places.path(key)
+        if not os.path.exists(home / "upper"):
+            from snapshot.lending import take_back
+
+            take_back(self._places.root, home)
         lower = self._places.parents(key) or [f"../snapshots/{key}/nothing"]
         remove(home / "work" / "work" / "incompat")  # else the kernel refuses what was mounted volatile before
         mount_overlay(self._places.layers, lower, home, volatile=not durable, userxattr=self._userxattr)
@@ -58,7 +62,9 @@ class Overlay:
 
     @contextlib.contextmanager
     def written(self, key: str) -> Iterator[Path]:
-        yield self._places.path(key) / "upper"
+        from snapshot.lending import contents
+
+        yield contents(self._places.path(key))
 
     def keys(self) -> list[str]:
         return self._places.keys()

@@ -18,6 +18,7 @@ from core.value import Value, field
 from image.digest import DiffID, Digest
 from store.catalog import needed
 from store.disk import disk_errors
+from store.lent import lent_layers
 from store.store import Store
 from store.temporary import lock_directory
 
@@ -165,7 +166,7 @@ def _sweep_temporaries(store: Store) -> int:
 def _note_strays(store: Store) -> None:
     """Look at all there is on the disk: blobs that nobody needs, directories that have neither a row nor a claim."""
     _note(store, "blob", store.blobs.walk())
-    layers = os.listdir(store.root / "layers")
+    layers = set(os.listdir(store.root / "layers")) - lent_layers(store.root)
     _note(store, "directory", [name for name in layers if not (store.temporaries.path / name).exists()])
     _note(store, "layer", [layer.diff_id for layer in store.layers.all()])
 

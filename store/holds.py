@@ -9,7 +9,7 @@ from typing import Literal
 
 from core.database import Database
 from core.value import Value
-from image.digest import Digest
+from image.digest import DiffID, Digest
 
 HoldKind = Literal["container", "build", "mount", "mounted"]
 
@@ -46,6 +46,16 @@ class Holds:
                 (hold.kind, hold.id, hold.image),
             )
             connection.execute("UPDATE images SET last_used = ? WHERE id = ?", (time.time_ns(), hold.image))
+
+    def keep(self, kind: HoldKind, id: str, diff_id: DiffID) -> None:
+        """Let the hold keep a layer more, which is none of its image's. Harmless to repeat."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO hold_layers VALUES (?, ?, ?)", (diff_id, kind, id))
+
+    def release(self, kind: HoldKind, id: str, diff_id: DiffID) -> None:
+        """Undo `keep`. Harmless to repeat."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM hold_layers WHERE diff_id = ? AND kind = ? AND id = ?", (diff_id, kind, id))
 
     def delete(self, kind: HoldKind, id: str) -> bool:
         """Let go; False where there was no such hold. `collect` frees what it alone kept."""

@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from core.closing import Closing
 from core.progress import Progress, Silent
 from image.descriptor import Descriptor
 from image.platform import Platform
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-class Client(Closing):
+class Client:
     """Talks to any number of registries; safe for several threads. Opens no connection before it is asked for something.
 
     As a context manager it closes itself.
@@ -122,6 +121,12 @@ class Client(Closing):
             if self._wire is not None:
                 self._wire.close()
                 self._wire = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _sources(self, reference: Reference, patience: Patience) -> list[Repository]:
         """Where `reference` is looked for: the registry's mirrors, then the registry itself."""

@@ -109,7 +109,7 @@ def test_ctrl_c_in_what_moves_images_leaves_nothing(
     (context / "Dockerfile").write_text("FROM bb\nCOPY big /big\nRUN echo whole > /n\n")
     store.run("build", "-q", "-t", "moved", context)
     store.run("save", "-q", "-o", archive, "moved")
-    store.run("run", "--name", "job", "--network", "none", "bb", "sh", "-c", "seq 3000000 > /big; echo whole > /n")
+    store.run("run", "--name", "job", "--network", "none", "bb", "sh", "-c", AGAIN)
     words: dict[str, tuple[object, ...]] = {
         "load": ("load", "-q", "-i", archive),
         "save": ("save", "-q", "-o", out, "moved"),
@@ -131,6 +131,7 @@ def test_ctrl_c_in_what_moves_images_leaves_nothing(
 
 # Seconds since the command has opened the store: before that Python itself, and no lamella, meets the signal.
 DELAYS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
+AGAIN = "seq 3000000 > /big; cat /proc/sys/kernel/random/uuid > /u; echo whole > /n"
 
 
 def _at_work(process: subprocess.Popen[str]) -> None:
@@ -150,6 +151,8 @@ def _interrupted(store: Driven, phase: str, words: tuple[object, ...], archive: 
         store.run("builder", "prune", "-af")
         store.run("load", "-q", "-i", archive)
         store.run("tag", "bb", "moved")
+    if phase == "commit":  # so that there is a layer to make
+        store.run("start", "-a", "job")
     with store.start(*words) as process:
         _at_work(process)
         time.sleep(delay)

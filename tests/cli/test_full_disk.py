@@ -19,6 +19,7 @@ import pytest
 from core import syscalls
 from tests.conftest import free_port, needs, wait_for
 from tests.suites.driven import ROOT, Driven, Ended
+from tests.suites.supervised import until
 
 pytestmark = [needs("crun", "mkfs.ext4", "mount")]
 NOISE = random.Random(2).randbytes(6_000_000)
@@ -136,14 +137,23 @@ def test_a_save_onto_a_full_disk_keeps_the_file_that_was_there(elsewhere: Driven
 
 
 def test_a_commit_and_a_build_on_a_full_disk(store: Driven, small: Path, context: Path) -> None:
-    store.run("run", "--name", "job", "--network", "none", "bb", "sh", "-c", "seq 999999 > /big")
+    """What a stopped container has written becomes a layer without a copy; before it can write again it needs one."""
+    for name, rest in (("job", ""), ("going", "; echo ready; sleep 1000")):
+        way = ("-d",) if rest else ()
+        store.run("run", *way, "--name", name, "--network", "none", "bb", "sh", "-c", f"seq 999999 > /big{rest}")
+    until(lambda: "ready" in store.run("logs", "going"))
     (context / "Dockerfile").write_text("FROM bb\nCOPY noise /noise\n")
     filler = fill(small, 3_000_000)
-    refused(store.end("commit", "job", "made"))
+    refused(store.end("commit", "going", "made"))
     refused(store.end("build", "-q", "-t", "made", context))
+    store.run("commit", "job", "lent")
+    refused(store.end("cp", "job:/big", "-"))
+    assert "A /big" in store.run("diff", "job") and not list(small.glob("store/snapshots/*/copy"))
+    store.run("rm", "-f", "going")
     (context / "Dockerfile").write_text("FROM bb\nRUN echo new > /n\n")
     assert not store.has("made")
     store.run("rm", "job")
+    store.run("rmi", "lent")
     alive(store, filler)
 
 

@@ -224,7 +224,8 @@ def test_killed_saves(store: Store, archive: Path, tmp_path: Path) -> None:
 
 
 def test_killed_commits(store: Store) -> None:
-    script = "seq 2000000 > /big; echo committed > /n"
+    """By turns of what lies there as it was written, and of a copy that the container has got since the last one."""
+    script = "seq 2000000 > /big; cat /proc/sys/kernel/random/uuid > /u; echo committed > /n"
     store.run("run", "--name", "job", "--network", "none", "bb", "sh", "-c", script)
 
     def after(number: int) -> None:
@@ -233,7 +234,11 @@ def test_killed_commits(store: Store) -> None:
         if number % 7 == 0:
             store.whole()
 
-    kills = kill_often(store, lambda _: None, lambda n: ("commit", "job", f"c{n}"), after)
+    def prepare(number: int) -> None:
+        if number % 2:
+            store.run("start", "-a", "job")
+
+    kills = kill_often(store, prepare, lambda n: ("commit", "job", f"c{n}"), after)
     store.run("commit", "job", "last")
     assert store.says("last") == "committed\n"
     finish(store, "commits", kills)
