@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from cli.settings import Settings
+from core.closing import Closing
 from core.errors import LamellaError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-class Workshop:
+class Workshop(Closing):
     """One command's view of containers; a context manager."""
 
     def __init__(self, settings: Settings, *, making_room: bool = False) -> None:
@@ -57,14 +57,6 @@ class Workshop:
     def close(self) -> None:
         """Harmless to repeat."""
         self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def each(names: Sequence[str], work: Callable[[str], None]) -> int:

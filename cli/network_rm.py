@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Remove networks")
 @click.argument("names", nargs=-1, required=True, metavar="NETWORK...", shell_complete=complete_networks)
-@click.option("-f", "--force", is_flag=True, help="One that is not there is fine.")
+@click.option("-f", "--force", is_flag=True, help="One that is not there is fine, and so is a plug-in that is away.")
 @click.pass_obj
 def rm(settings: Settings, names: tuple[str, ...], force: bool) -> None:
     """Remove networks that no running container is on.
@@ -33,7 +33,7 @@ def rm(settings: Settings, names: tuple[str, ...], force: bool) -> None:
 
         def one(name: str) -> None:
             try:
-                hub.remove(hub.networks.find(name))
+                hub.remove(hub.networks.find(name), force=force)
             except NetworkNotFound:
                 if not force:
                     raise
@@ -63,12 +63,11 @@ def prune(settings: Settings, force: bool, filters: tuple[str, ...]) -> None:
 
 def prune_networks(settings: Settings, filters: tuple[str, ...]) -> list[str]:
     """Remove what the filters accept and nobody is on; the names. Raises InvalidInput for a filter."""
-    import contextlib
-
+    from cli.exit import report
     from cli.network_ls import has_label
     from cli.prune_filters import tests_of
     from cli.wiring import open_hub, swept_networks
-    from core.errors import Conflict
+    from core.errors import Conflict, LamellaError
 
     tests = tests_of(filters, has_label)
     swept_networks(settings)
@@ -76,9 +75,13 @@ def prune_networks(settings: Settings, filters: tuple[str, ...]) -> list[str]:
     with open_hub(settings) as hub:
         for network in hub.networks.all():
             if not network.predefined and all(test(network) for test in tests):
-                with contextlib.suppress(Conflict):  # somebody is on it
+                try:
                     hub.remove(network)
                     removed.append(network.name)
+                except Conflict:  # somebody is on it
+                    continue
+                except LamellaError as error:  # its plug-in is away
+                    report(error)
     return removed
 
 

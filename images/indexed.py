@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from core.closing import Closing
 from core.errors import LamellaError, NotFound
 from core.progress import Progress, Silent
 from image.digest import DiffID, Digest
@@ -89,7 +89,7 @@ class Shelved(ABC):
         return layer
 
 
-class IndexedArchive(Shelved):
+class IndexedArchive(Shelved, Closing):
     """An uncompressed tar in a file: one pass over its headers finds where everything is, contents are read when needed."""
 
     def __init__(
@@ -152,14 +152,6 @@ class IndexedArchive(Shelved):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Counted:

@@ -23,6 +23,8 @@ class Bridge:
     """A `NetworkDriver`."""
 
     name = "bridge"
+    gateways = True
+    publishes = True
 
     def __init__(self, networks: Networks, state: Path) -> None:
         self._networks = networks
@@ -121,6 +123,9 @@ class Bridge:
                     gone = links.delete(netlink, name) or gone
             if gone:
                 self.restore()
+
+    def remove(self, network: Network) -> None:
+        pass
 
     def inspect(self, network: Network) -> dict[str, str]:
         with Netlink() as netlink:

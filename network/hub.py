@@ -54,12 +54,12 @@ class Hub(Closing):
                 "choose another name",
             )  # fmt: skip
         network = replace(network, id=new_id(), created=now())
-        with self.locked(), self.networks.transaction():
+        with self.locked():  # and not in a transaction: a driver may ask others, and wait for them
             others = self.networks.all()
             if any(other.name == network.name for other in others):
                 raise Conflict(f"network with name {network.name} already exists", "choose another name")
-            network = self.driver(network).create(network)
-            network = ipam.settle(network, others)
+            driver = self.driver(network)
+            network = ipam.settle(driver.create(network), others, gateways=driver.gateways)
             self.networks.add(network)
         self._note(network, "create")
         return network
@@ -71,13 +71,18 @@ class Hub(Closing):
         known = {"name": network.name, "type": network.driver, **attributes}
         note(self.networks.root, "network", action, network.id, known)
 
-    def remove(self, network: Network) -> None:
-        """Forget the network, with all that was made for it. Raises Conflict for one in use, or predefined."""
+    def remove(self, network: Network, *, force: bool = False) -> None:
+        """Forget the network, with all that was made for it; `force`: also where its driver is not here, or does not answer.
+
+        Raises Conflict for one in use, or predefined; NotFound and Unavailable for the driver.
+        """
         if network.predefined:
             raise Conflict(f"{network.name} is a pre-defined network and cannot be removed", "it costs nothing")
         with self.locked():
             self.networks.check_unused(network)
-            self.driver(network).clear(network)  # first: a bridge that no row tells of would stay for ever
+            with contextlib.suppress(LamellaError) if force else contextlib.nullcontext():
+                self.driver(network).clear(network)  # first: a bridge that no row tells of would stay for ever
+                self.driver(network).remove(network)
             self.networks.delete(network)
         self._note(network, "destroy")
 
@@ -121,7 +126,7 @@ class Hub(Closing):
         own = [ipam.parse_range(subnet.network, "subnet") for subnet in network.subnets]
         if own and not any(ipam.touches(one, ipam.routes()) for one in own):
             return network
-        network = ipam.settle(network, self.networks.all())
+        network = ipam.settle(network, self.networks.all(), gateways=driver.gateways)
         self.networks.change(network)
         return network
 

@@ -51,13 +51,14 @@ def touches(one: Range, others: Iterable[Range]) -> bool:
     return any(one.version == other.version and one.overlaps(other) for other in others)
 
 
-def settle(network: Network, others: Iterable[Network], *, v4: bool = True) -> Network:
-    """The network with subnets: the user's own, checked, or one of each kind it needs from the pools.
+def settle(network: Network, others: Iterable[Network], *, v4: bool = True, gateways: bool = True) -> Network:
+    """The network with subnets: the user's own, checked, or one of each kind it needs from the pools. Without `gateways` they
+    have those that the user gave, and no others.
 
     Raises Conflict where a chosen one overlaps with those of `others`, Unavailable where the pools are used up.
     """
     taken = [ip_network(subnet.network) for other in others if other.id != network.id for subnet in other.subnets]
-    chosen = [check(subnet) for subnet in network.subnets if subnet.chosen]
+    chosen = [check(subnet, gateway=gateways) for subnet in network.subnets if subnet.chosen]
     for subnet in chosen:
         if touches(ip_network(subnet.network), taken):
             raise Conflict(
@@ -69,6 +70,8 @@ def settle(network: Network, others: Iterable[Network], *, v4: bool = True) -> N
         found = [_from_pools(taken, 17 if network.predefined else 18), *found]
     if network.ipv6 and not any(subnet.v6 for subnet in found):
         found = [*found, _local_v6(network.id)]
+    if not gateways:
+        found = [subnet if subnet.chosen else replace(subnet, gateway="") for subnet in found]
     return replace(network, subnets=tuple(found), ipv6=network.ipv6 or any(subnet.v6 for subnet in found))
 
 
@@ -90,15 +93,17 @@ def _local_v6(id: str) -> Subnet:
     return Subnet(str(network), str(network[1]), chosen=False)
 
 
-def check(subnet: Subnet) -> Subnet:
-    """A subnet that the user has written, with its gateway. Raises InvalidInput."""
+def check(subnet: Subnet, *, gateway: bool = True) -> Subnet:
+    """A subnet that the user has written, with its gateway, or with one if there must be. Raises InvalidInput."""
     network = parse_range(subnet.network, "subnet")
     if subnet.ip_range and not _within(parse_range(subnet.ip_range, "ip-range"), network):
         raise InvalidInput(f"no matching subnet for range {subnet.ip_range!r}", "an --ip-range is a part of a --subnet")
     for address in filter(None, (subnet.gateway, *subnet.reserved.values())):
         if parse_address(address) not in network:
             raise InvalidInput(f"no matching subnet for address {address}", f"{network} does not have it")
-    return replace(subnet, network=str(network), gateway=subnet.gateway or str(_first(subnet, network)))
+    return replace(
+        subnet, network=str(network), gateway=subnet.gateway or (str(_first(subnet, network)) if gateway else "")
+    )
 
 
 def _first(subnet: Subnet, network: Range) -> Address:

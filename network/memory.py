@@ -11,6 +11,8 @@ class Memory:
     """A `NetworkDriver`. The option `refuse` makes it refuse a network."""
 
     name = "memory"
+    gateways = True
+    publishes = True
 
     def __init__(self) -> None:
         self.attached: dict[str, dict[str, Endpoint]] = {}
@@ -31,6 +33,9 @@ class Memory:
 
     def clear(self, network: Network) -> None:
         self.attached.pop(network.id, None)
+
+    def remove(self, network: Network) -> None:
+        pass
 
     def inspect(self, network: Network) -> dict[str, str]:
         there = self.attached.get(network.id)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class Plain:
     """A `NetworkDriver` for a network that every container is on, or none."""
 
+    gateways = False
+    publishes = False
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -30,6 +33,9 @@ class Plain:
         pass
 
     def clear(self, network: Network) -> None:
+        pass
+
+    def remove(self, network: Network) -> None:
         pass
 
     def inspect(self, network: Network) -> dict[str, str]:

@@ -17,14 +17,16 @@ class NetworkDriver(Protocol):
     nothing need be made yet. Containers come and go by `attach` and `detach`: the first one on this machine finds nothing
     there, since no network lasts longer than the machine runs, so `attach` makes whatever is missing. `clear` is called when
     nobody hangs on the network any more, some time after the last `detach`, and before the network is forgotten: what was made
-    for it goes. Every caller but that of `create` holds the store's network lock, so that a driver meets itself never; other
-    stores' drivers it may meet.
+    for it goes. `remove` follows where it is forgotten. Every caller holds the store's network lock, so that a driver meets
+    itself never; other stores' drivers it may meet.
 
     Any of them may have been killed at any point before: all but `attach` are harmless to repeat, and `attach` finds the
     remains of an endpoint of the same ID gone, since `detach` is called first.
     """
 
     name: str
+    gateways: bool  # whether a network has gateways that nobody asked for
+    publishes: bool  # whether ports of the host lead to its endpoints
 
     def create(self, network: Network) -> Network:
         """The network as it is to be written down. Raises InvalidInput for options that it does not have."""
@@ -43,6 +45,10 @@ class NetworkDriver(Protocol):
 
     def clear(self, network: Network) -> None:
         """Take away what was made for the network as a whole; nobody hangs on it."""
+        ...
+
+    def remove(self, network: Network) -> None:
+        """Tell whoever else was told of the network that it will be forgotten. Raises Unavailable: it is not, then."""
         ...
 
     def inspect(self, network: Network) -> dict[str, str]:

@@ -21,11 +21,18 @@ _OWN = "/proc/thread-self/ns/net"
 class Sandbox(Closing):
     """An open network namespace; a context manager."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, proc: str = "/proc") -> None:
+        """`proc` is where the host's processes are to be seen."""
         self.fd = fd
+        self._proc = proc
+
+    @property
+    def key(self) -> str:
+        """A path by which other processes of the host find it, while it is open here."""
+        return f"/proc/{os.readlink(f'{self._proc}/self')}/fd/{self.fd}"
 
     @classmethod
-    def create(cls, path: Path) -> Self:
+    def create(cls, path: Path, proc: str = "/proc") -> Self:
         """A new one, with a switched on loopback, mounted on the new file `path` in this process's mount namespace."""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
@@ -33,7 +40,7 @@ class Sandbox(Closing):
             syscalls.unshare(syscalls.CLONE_NEWNET)
             try:
                 syscalls.mount(_OWN, path, flags=syscalls.MS_BIND)
-                sandbox = cls.open(path)
+                sandbox = cls.open(path, proc)
                 _prepare()
             finally:
                 syscalls.setns(before, syscalls.CLONE_NEWNET)
@@ -42,9 +49,9 @@ class Sandbox(Closing):
         return sandbox
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, proc: str = "/proc") -> Self:
         """The one at `path`. Raises FileNotFoundError."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), proc)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

@@ -67,7 +67,7 @@ def join(container: Container, path: Path, directory: Path, proc: str) -> Joined
         )
     root, state = directory.parent.parent, path.parent.parent
     held = Held()
-    with Hub(root, state) as hub, Sandbox.create(path) as sandbox:
+    with Hub(root, state) as hub, Sandbox.create(path, proc) as sandbox:
         try:
             return _join(hub, container, joins, sandbox, path, held)
         except BaseException:
@@ -93,7 +93,7 @@ def _join(
             sockets = stack.enter_context(asked_in(sandbox))
         for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
             endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
-            if number == outlet:
+            if number == outlet and hub.driver(network).publishes:
                 endpoint = replace(endpoint, ports=_ports(container, network, held))
             endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
         introduce(hub, container, endpoints, [life, *sockets])

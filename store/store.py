@@ -6,10 +6,10 @@ import os
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from core import sqlite
+from core.closing import Closing
 from core.database import Database
 from core.errors import Unavailable
 from core.files import make_directories
@@ -35,7 +35,7 @@ _DIRECTORIES = ("blobs", "layers", "snapshots", "containers", "builds", "tmp", "
 _LEFT: list[Store] = []
 
 
-class Store:
+class Store(Closing):
     """The tables and blobs of one root. Usable from several threads; a process that forks opens it in the child."""
 
     def __init__(self, root: Path, database: Database, *, sync: bool, making_room: bool = False) -> None:
@@ -119,14 +119,6 @@ class Store:
         the next command. A database that its last user closes is tidied up, with two waits for the disk."""
         self.leases.close()
         _LEFT.append(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _create(root: Path) -> None:

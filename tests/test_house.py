@@ -80,6 +80,13 @@ def test_every_folder_is_shipped() -> None:
             assert (directory / "__init__.py").exists(), f"{directory} is no package"
 
 
+def test_every_folder_is_compiled_before_its_first_start() -> None:
+    compiled = set((ROOT / "scripts/compile").read_text().split())
+    assert not {*FOLDERS, "lamella"} - compiled, (
+        "a start compiles these anew each time where Python may write no bytecode"
+    )
+
+
 def test_every_folder_says_what_it_is_for() -> None:
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*.py"):

@@ -6,9 +6,9 @@ import os
 import shutil
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
 
 from builder.sources.web import Answer
+from core.closing import Closing
 from core.errors import LamellaError, Unavailable
 from core.value import Value
 from image.digest import Digest
@@ -37,7 +37,7 @@ class TooLong(LamellaError):
         self.limit = limit
 
 
-class Spooled:
+class Spooled(Closing):
     """A version whose bytes are in the file `path`, which is removed by `close` unless it was placed. One thread uses it."""
 
     def __init__(self, version: Version, path: Path, fd: int) -> None:
@@ -52,12 +52,6 @@ class Spooled:
         os.chmod(self.path, mode)
         os.utime(self.path, (seconds, seconds))
         shutil.move(self.path, target)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Harmless to repeat."""

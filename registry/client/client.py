@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.closing import Closing
 from core.progress import Progress, Silent
 from image.descriptor import Descriptor
 from image.platform import Platform
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-class Client:
+class Client(Closing):
     """Talks to any number of registries; safe for several threads. Opens no connection before it is asked for something.
 
     As a context manager it closes itself.
@@ -121,12 +122,6 @@ class Client:
             if self._wire is not None:
                 self._wire.close()
                 self._wire = None
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _sources(self, reference: Reference, patience: Patience) -> list[Repository]:
         """Where `reference` is looked for: the registry's mirrors, then the registry itself."""
