@@ -15,10 +15,12 @@ def again(settings: Settings, id: str) -> None:
     """Start the container ID once more, as its restart policy asks for, unless somebody wants it no longer."""
     from cli.containers import Workshop
     from cli.running import run_monitored
+    from core.rootless import remain
     from runtime.starting import turn
     from runtime.status import SUPERVISED
 
     with Workshop(settings) as shop:
+        remain(shop.state)
         found = shop.containers.load(id)
         lock = turn(shop.containers, found) if found else None
         if found is None or lock is None:  # removed, or somebody was faster

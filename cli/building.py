@@ -6,7 +6,6 @@ Nothing here needs click (see `cli.quick`).
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,15 +32,7 @@ def build(settings: Settings, options: Mapping[str, Any]) -> int:
         return protect(lambda: _build(settings, options))
     from core.namespaces import contained
 
-    _need_root()
     return contained(lambda: protect(lambda: _build(settings, options)))
-
-
-def _need_root() -> None:
-    from core.errors import Unsupported
-
-    if os.geteuid() != 0:
-        raise Unsupported("building needs root", "run it with sudo, or as root")
 
 
 def _build(settings: Settings, options: Mapping[str, Any]) -> int:

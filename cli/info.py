@@ -18,7 +18,7 @@ _TEXT = (
     (" Running", "ContainersRunning"), (" Stopped", "ContainersStopped"), ("Storage Driver", "Driver"),
     ("Runtime", "DefaultRuntime"), ("Logging Driver", "LoggingDriver"), ("Cgroup Version", "CgroupVersion"),
     ("Kernel Version", "KernelVersion"), ("Operating System", "OperatingSystem"), ("Architecture", "Architecture"),
-    ("CPUs", "NCPU"), ("Name", "Name"), ("Python Version", "PythonVersion"), ("SQLite Version", "SQLiteVersion"),
+    ("CPUs", "NCPU"), ("Name", "Name"), ("Rootless", "Rootless"), ("Python Version", "PythonVersion"), ("SQLite Version", "SQLiteVersion"),
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def _store_facts(store: Store) -> dict[str, Any]:
 
 
 def _runtime_facts(settings: Settings) -> dict[str, Any]:
+    from core.rootless import outer_uid
     from runtime.probe import PACKAGES, installed
 
     engine = _engine(settings)
@@ -83,8 +84,9 @@ def _runtime_facts(settings: Settings) -> dict[str, Any]:
         "DefaultRuntime": name or "chroot",
         "CgroupDriver": "cgroupfs" if engine and engine.cgroups else "none",
         "CgroupVersion": "2" if unified else "1",
-        "SecurityOptions": [],
+        "SecurityOptions": ["name=rootless"] if outer_uid() else [],
         "Swarm": {"LocalNodeState": "inactive"},
+        "Rootless": bool(outer_uid()),
         "Warnings": warnings,
     }
 

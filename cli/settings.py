@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from core.rootless import outer_uid
 from core.value import Value
 
 
@@ -33,6 +34,6 @@ class Settings(Value):
 
 def default_root(environ: Mapping[str, str], home: Path) -> Path:
     """`/var/lib/lamella` for root, `$XDG_DATA_HOME/lamella` for everybody else."""
-    if os.geteuid() == 0:
+    if (os.geteuid() or outer_uid()) == 0:
         return Path("/var/lib/lamella")
     return Path(environ.get("XDG_DATA_HOME") or home / ".local/share") / "lamella"

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from core.rootless import remain
 from runtime.state import state_directory
 from runtime.status import SUPERVISED
 from runtime.supervision import Marker
@@ -20,9 +21,11 @@ def main() -> int:
     """`ROOT ID COMMAND...`; the marker is on standard input. See `cli.itself.supervisor`."""
     root, id, *again = sys.argv[1:]
     directory = Path(root, "containers", id)
+    state = state_directory(Path(root))
     _settle()
+    remain(state)
     try:
-        Supervisor(Path(root), id, state_directory(Path(root)), Marker(directory / SUPERVISED, 0), again).run()
+        Supervisor(Path(root), id, state, Marker(directory / SUPERVISED, 0), again).run()
     except Exception:  # nobody hears it: the next command will start another one
         import traceback
 

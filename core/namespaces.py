@@ -28,13 +28,19 @@ def enter_private_mounts() -> None:
 
 
 def hide_hybrid_cgroup() -> None:
-    """Unmount a `unified` cgroup2 below a v1 hierarchy in this mount namespace. Harmless where there is none."""
+    """Unmount a `unified` cgroup2 below a v1 hierarchy in this mount namespace. Harmless where there is none.
+
+    In a user namespace that is refused; there all of the hierarchies, of which it may use none, are covered.
+    """
     from core import syscalls
 
-    unified = "/sys/fs/cgroup/unified"
-    if os.path.ismount(unified):
-        with contextlib.suppress(OSError):
-            syscalls.unmount(unified)
+    top = "/sys/fs/cgroup"
+    if os.path.ismount(f"{top}/unified"):
+        try:
+            syscalls.unmount(f"{top}/unified")
+        except OSError:
+            with contextlib.suppress(OSError):
+                syscalls.mount("tmpfs", top, "tmpfs", syscalls.MS_RDONLY, "mode=0755,size=4k")
 
 
 def keep_descriptors() -> None:
@@ -52,7 +58,8 @@ def contained(work: Callable[[], int]) -> int:
     """Run `work` in a child that is the init of a private pid and mount namespace; returns its exit code.
 
     When the child ends, however it ends, the kernel kills all it started and frees all it mounted; when this process
-    ends, the child is killed. SIGINT, SIGTERM and SIGHUP are passed on, each heeded once. Needs root.
+    ends, the child is killed. SIGINT, SIGTERM and SIGHUP are passed on, each heeded once. Needs root, of this machine or of a
+    user namespace.
     """
     from core import syscalls
 

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from cli.exit import heed_interrupts, leave, report
+from core.errors import LamellaError
 
 # A command lives for a moment: collecting while it imports costs more than it ever frees.
 GC_THRESHOLD = 50_000
@@ -23,12 +24,16 @@ def main() -> NoReturn:
     heed_interrupts()
     try:
         code = _command()
-    except KeyboardInterrupt as error:  # while what does the work was still being loaded
+    except (KeyboardInterrupt, LamellaError, OSError) as error:  # before, or while, what does the work was loaded
         code = report(error)
     leave(code)
 
 
 def _command() -> int:
+    if os.geteuid():
+        from cli.rootless import enter
+
+        enter(sys.argv[1:], os.environ)
     from cli.quick import quick
 
     code = quick(sys.argv[1:], os.environ)

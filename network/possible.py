@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from core.errors import LamellaError
+from core.rootless import outer_uid
 
 _NET_ADMIN = 12  # its bit in the set of capabilities
 _TRIED = "bridges"  # an empty file: they worked here, and will until the machine is started anew
@@ -17,7 +18,7 @@ def obstacle(state: Path) -> tuple[str, str]:
 
     `state` is the store's run-time directory, where it is remembered that bridges work: then this costs a few stats.
     """
-    if os.geteuid():
+    if os.geteuid() or outer_uid():
         return "bridges need root", "run it as root"
     if not _may_administer():
         return "we have not the capability CAP_NET_ADMIN", "give it to us (docker run --cap-add NET_ADMIN)"

@@ -13,6 +13,7 @@ from typing import Self
 
 from core import syscalls
 from core.closing import Closing
+from core.rootless import last_group
 from network.sysctl import write_sysctl
 
 _OWN = "/proc/thread-self/ns/net"
@@ -115,4 +116,4 @@ def _prepare() -> None:
         switch_on(netlink, 1)
     # What Docker sets: in here nobody needs to be root for port 80, or for ping.
     write_sysctl("ipv4/ip_unprivileged_port_start", "0")
-    write_sysctl("ipv4/ping_group_range", "0 2147483647")
+    write_sysctl("ipv4/ping_group_range", f"0 {last_group()}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.errors import Unsupported
 from core.locks import FileLock
+from core.rootless import membership
 from runtime.box import Box
 from runtime.bundle import open_nothing
 from runtime.container import Container
@@ -174,7 +175,7 @@ def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
     start_read, start_write = os.pipe()
 
     def become_conmon() -> int:
-        for fd in (sync_write, start_read, lock.fileno(), *box.held()):
+        for fd in (sync_write, start_read, lock.fileno(), *membership(), *box.held()):
             os.set_inheritable(fd, True)
         log = os.open(box.path / "conmon.log", os.O_WRONLY | os.O_CREAT)
         os.dup2(open_nothing(), 0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import Any, Literal
 
+from core.rootless import last_group
 from core.value import Value
 
 
@@ -80,7 +82,15 @@ def standard(devices: str, *, shm_size: int = 64 << 20, privileged: bool = False
         _mount("/proc", "proc", "proc", *quiet),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", *no_devices, "strictatime", "mode=755", "size=65536k"),
         _mount(
-            "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            "nosuid",
+            "noexec",
+            "newinstance",
+            "ptmxmode=0666",
+            "mode=0620",
+            *_tty_group(),
         ),
         _mount("/sys", "sysfs", "sysfs", *quiet, *sys_mode),
         _mount("/dev/mqueue", "mqueue", "mqueue", *quiet),
@@ -88,6 +98,10 @@ def standard(devices: str, *, shm_size: int = 64 << 20, privileged: bool = False
     ]
     names = _host_devices() if privileged else DEVICES
     return mounts + [_mount(f"/dev/{name}", "bind", f"{devices}/{name}", "bind", "nosuid", "noexec") for name in names]
+
+
+def _tty_group() -> list[str]:
+    return ["gid=5"] if last_group() >= 5 else []  # a user without subordinate IDs has no other group
 
 
 def make_devices(devices: str, *, privileged: bool = False) -> None:
@@ -101,9 +115,14 @@ def make_devices(devices: str, *, privileged: bool = False) -> None:
 
 
 def copy_node(source: str, target: str) -> None:
-    """Make another node of the device at `source`."""
+    """Make another node of the device at `source`; in a user namespace, where nobody may, a link to it: its owner is
+    nobody in there, so nothing about it can be changed."""
     status = os.stat(source)
-    os.mknod(target, status.st_mode, status.st_rdev)
+    try:
+        os.mknod(target, status.st_mode, status.st_rdev)
+    except PermissionError:
+        Path(target).symlink_to(source)
+        return
     if status.st_uid or status.st_gid:
         os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, status.st_mode & 0o7777)  # another thread must not meet a changed umask

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from core.rootless import last_group, outer_uid
 from core.value import Value
 from runtime.mounts import READ_ONLY, Mount, masked, standard
 from runtime.user import User
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERSION = "1.0.2"
-# In a network of its own anybody may listen on any port, and ping.
-OPEN_PORTS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 
 
 class Process(Value):
@@ -78,12 +77,14 @@ class Bundle(Value):
         if not self.privileged:
             linux |= {"maskedPaths": masked(), "readonlyPaths": list(READ_ONLY)}
         if self.network != "host":
-            linux["sysctl"] = dict(OPEN_PORTS)
+            linux["sysctl"] = open_ports()
         if self.cgroup:
             linux |= {"cgroupsPath": self.cgroup, "resources": {"devices": device_rules(self.privileged)}}
         if any("slave" in option for mount in self.mounts for option in mount.options):
             linux["rootfsPropagation"] = "rslave"  # else the runtime cuts all mounts off from the host's
         mounts = standard(self.devices, shm_size=self.shm_size, privileged=self.privileged)
+        if self.network == "host" and outer_uid():
+            mounts = [hosts_sys() if mount["type"] == "sysfs" else mount for mount in mounts]
         if not self.cgroup and not self.privileged:
             mounts.insert(0, nodev_root(self.rootfs))
         spec: dict[str, Any] = {
@@ -100,6 +101,17 @@ class Bundle(Value):
         if rules:
             linux["seccomp"] = rules
         return spec
+
+
+def hosts_sys() -> dict[str, Any]:
+    """/sys where the network is of another user namespace, so that the kernel gives out none of its own."""
+    options = ["rbind", "nosuid", "noexec", "nodev", "ro"]
+    return {"destination": "/sys", "type": "bind", "source": "/sys", "options": options}
+
+
+def open_ports() -> dict[str, str]:
+    """In a network of its own anybody may listen on any port, and ping."""
+    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {last_group()}"}
 
 
 def nodev_root(rootfs: str) -> dict[str, Any]:

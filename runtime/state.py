@@ -7,6 +7,8 @@ import os
 from _blake2 import blake2b  # what hashlib offers as well, without loading OpenSSL first
 from pathlib import Path
 
+from core.rootless import outer_uid
+
 
 def state_directory(root: Path) -> Path:
     """`/run/lamella/<hash of the root>`, created when missing; two stores share nothing. Harmless to repeat.
@@ -34,7 +36,8 @@ def cgroups_of(state: Path) -> set[str]:
 
 
 def _base(root: Path) -> Path:
-    if os.geteuid() == 0:
+    user = os.geteuid() or outer_uid()
+    if user == 0:
         return Path("/run/lamella")
-    personal = Path(f"/run/user/{os.geteuid()}")
+    personal = Path(f"/run/user/{user}")
     return (personal if personal.is_dir() else root / "run") / "lamella"

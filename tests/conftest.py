@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.suites.ordinary import Ordinary
+
 ROOT = Path(__file__).parent.parent
 # Containers of tests that are not about networks do without one of their own; `LAMELLA_NETWORK=bridge make test` gives each one.
 os.environ.setdefault("LAMELLA_NETWORK", "host")
@@ -92,6 +94,34 @@ def base(lamella: Lamella, rootfs_tar: Path, tmp_path: Path) -> str:
     (context / "Dockerfile").write_text('FROM scratch\nADD rootfs.tar.gz /\nCMD ["/bin/sh"]\n')
     lamella("build", "-q", "-t", "bb", context)
     return "bb"
+
+
+@pytest.fixture
+def ordinary() -> Iterator[Ordinary]:
+    """An ordinary user with an empty store."""
+    user = Ordinary()
+    yield user
+    user.close()
+
+
+@pytest.fixture(scope="session")
+def base_archive(tmp_path_factory: pytest.TempPathFactory, rootfs_tar: Path) -> Path:
+    """An archive of the image `bb`, the busybox root."""
+    place = tmp_path_factory.mktemp("bb")
+    shutil.copy(rootfs_tar, place)
+    (place / "Dockerfile").write_text('FROM scratch\nADD rootfs.tar.gz /\nCMD ["/bin/sh"]\n')
+    for words in (("build", "-q", "-t", "bb", place), ("save", "-o", place / "bb.tar", "bb")):
+        command = [sys.executable, "-m", "lamella", "--root", place / "store", *words]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return place / "bb.tar"
+
+
+@pytest.fixture
+def user(ordinary: Ordinary, base_archive: Path) -> Ordinary:
+    """An ordinary user with the image `bb`."""
+    with base_archive.open("rb") as archive:
+        ordinary.lamella("load", "-q", stdin=archive)
+    return ordinary
 
 
 def free_port() -> int:
