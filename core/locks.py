@@ -64,7 +64,7 @@ class FileLock:
             self.release()
 
 
-def is_locked(path: Path) -> bool:
+def is_locked(path: str | os.PathLike[str]) -> bool:
     """Whether somebody holds an flock on `path`; a missing file is not locked."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -74,6 +74,10 @@ class Value:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields, data = self._fields, self.__dict__
+        if tuple(named) == fields:  # all of them, in their order: as whatever reads thousands gives them
+            data.update(named)
+            self.__post_init__()
+            return
         if len(values) > len(fields):
             raise TypeError(f"{type(self).__name__} takes {len(fields)} values, {len(values)} were given")
         data.update(zip(fields, values, strict=False))

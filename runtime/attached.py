@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from network.model import Endpoint, Network, Port
-from network.ports import exposed, parse
-from network.tables import Networks
 from runtime.container import Container
-from runtime.joining import joins_of
+from runtime.joins import joins_of
 from runtime.networking import Networking, shared_with
+
+if TYPE_CHECKING:
+    from network.model import Endpoint, Network, Port
 
 
 class Attached:
@@ -23,6 +23,8 @@ class Attached:
 
     @cached_property
     def _known(self) -> tuple[dict[str, Network], dict[str, list[Endpoint]]]:
+        from network.tables import Networks
+
         networks = Networks(self._root)
         try:
             endpoints: dict[str, list[Endpoint]] = {}
@@ -47,7 +49,7 @@ class Attached:
             return []
         if container.net is None or not container.net.joins:
             return [container.network]
-        joins = [one["network"] for one in joins_of(container, self._root / "containers" / container.id)]
+        joins = [one["network"] for one in joins_of(container, f"{self._root}/containers/{container.id}")]
         return sorted(network.name if (network := self.network(one)) else one for one in joins)
 
     def ports(self, container: Container) -> list[Port]:
@@ -89,8 +91,12 @@ class Attached:
 
 def all_exposed(container: Container) -> list[tuple[int, str]]:
     """The ports that the image and `--expose` name."""
-    net = container.net or Networking()
-    return list(dict.fromkeys(port for text in (*container.exposed_ports, *net.exposed) for port in exposed(text)))
+    texts = (*container.exposed_ports, *(container.net or Networking()).exposed)
+    if not texts:
+        return []
+    from network.ports import exposed
+
+    return list(dict.fromkeys(port for text in texts for port in exposed(text)))
 
 
 def _join_of(container: Container, name: str) -> dict[str, Any]:
@@ -135,6 +141,8 @@ def _address(network: Network | None, endpoint: Endpoint | None) -> dict[str, An
 
 def bindings(container: Container) -> dict[str, Any]:
     """`HostConfig.PortBindings`: what was asked for, not what came of it."""
+    from network.ports import parse
+
     found: dict[str, Any] = {}
     for one in (one for text in container.ports for one in parse(text)):
         host = "" if not one.first else str(one.first) if one.first == one.last else f"{one.first}-{one.last}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from core.errors import Integrity
@@ -114,13 +113,18 @@ class Container(Value):
         return json.dumps(data, separators=(",", ":")).encode()
 
     @classmethod
-    def decode(cls, raw: bytes, where: Path) -> Self:
+    def decode(cls, raw: bytes, where: str) -> Self:
         """What `encode` gave. Raises Integrity, naming `where`."""
         try:
             data: dict[str, Any] = json.loads(raw)
-            values = {name: _frozen(data[name]) for name in cls._fields if name in data}
-            values["mounts"] = tuple(Mount(*map(_frozen, fields)) for fields in data["mounts"])
-            return cls(**values | {name: _part(PARTS[name], data[name]) for name in PARTS if data.get(name)})
+            data = {name: data[name] for name in cls._fields if name in data}
+            for name, value in data.items():
+                if value.__class__ is list:
+                    data[name] = tuple(value)
+                elif value and name in PARTS:
+                    data[name] = _part(PARTS[name], value)
+            data["mounts"] = tuple(Mount(*map(_frozen, fields)) for fields in data["mounts"])
+            return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
             raise Integrity(f"{where} is damaged: {error}", "remove the container's directory") from error
 

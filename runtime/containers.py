@@ -209,11 +209,11 @@ class Containers(Directories):
 
             leave(container, state_directory(self.store.root), self.directory(container))
         self._leave(container)
-        if container.auto_remove and not is_locked(self.directory(container) / KEPT):
+        if not container.auto_remove:
+            self.set_running(container, False)
+        elif not is_locked(self.directory(container) / KEPT):  # or the catalog goes on believing that it runs
             self._discard(container.id, volumes=True)
             self.note(container, "destroy")
-        else:
-            self.set_running(container, False)
 
     def conclude(self, container: Container, code: int) -> None:
         """`finish`, unless somebody else was faster, or has started it again."""
@@ -300,6 +300,8 @@ class Containers(Directories):
                 if not is_locked(self._root / id / "state"):
                     remove_doomed(self._root / id)
                 continue
+            if id in held and not held[id].running and os.path.exists(f"{self._root}/{id}/config.json"):
+                continue  # whole and at rest: nobody who was killed can have left anything to finish
             lock = FileLock(self._root / id / "state")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if not lock.acquire(wait=False) and not (self._cut_short(id) and lock.acquire(wait=False)):

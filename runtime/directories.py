@@ -33,19 +33,20 @@ class Directories:
 
     def load(self, id: str) -> Container | None:
         """The container with exactly this ID; None where it is not, or not yet, whole."""
-        path = self._root / id / "config.json"
+        path = f"{self._root}/{id}/config.json"
         try:
-            return Container.decode(path.read_bytes(), path)
+            with open(path, "rb", 0) as file:
+                return Container.decode(file.read(), path)
         except FileNotFoundError:
             return None
 
     def status(self, container: Container) -> Status:
         """What it does right now."""
-        return read_status(self.directory(container))
+        return read_status(f"{self._root}/{container.id}")
 
     def running(self, id: str) -> bool:
         """Whether the container with this ID runs; False once it is removed."""
-        return read_status(self._root / id).running
+        return read_status(f"{self._root}/{id}").running
 
     def lock(self, container: Container, *, wait: bool = False) -> FileLock | None:
         """The lock that starting and removing need; None while the container runs, unless told to `wait` for its end."""

@@ -103,7 +103,7 @@ def _keep(orders: int, root: Path, state: Path, proc: int) -> int:
             order = pipe.read()
         if not order:
             return ENGINE_FAILED
-        container = Container.decode(order, root)
+        container = Container.decode(order, str(root))
         if not container.plain:
             from runtime.runtimes import engine_for
 

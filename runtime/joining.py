@@ -8,7 +8,6 @@ the firewall: these go by `leave`.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +22,11 @@ from network.sandbox import Sandbox
 from network.tables import new_id
 from network.visiting import visit
 from runtime.hosts import sandbox_hosts
+from runtime.joins import joins_of
 from runtime.networking import Networking, shared_with
 
 if TYPE_CHECKING:
     from runtime.container import Container
-
-OVERRIDE = "networks.json"  # in the container's directory: what connect and disconnect made of its joins
 
 
 class Joined(Value):
@@ -39,13 +37,6 @@ class Joined(Value):
     sandbox: str = ""
     env: tuple[str, ...] = ()
     held: tuple[int, ...] = ()
-
-
-def joins_of(container: Container, directory: Path) -> list[dict[str, Any]]:
-    """The networks the container is to be on, as last connected and disconnected; `directory` is its own."""
-    with contextlib.suppress(FileNotFoundError):
-        return list(json.loads((directory / OVERRIDE).read_bytes()))
-    return list(container.net.joins) if container.net else []
 
 
 def join(container: Container, path: Path, directory: Path, proc: str) -> Joined:

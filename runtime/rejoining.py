@@ -19,7 +19,8 @@ from network.sandbox import Sandbox
 from network.visiting import Visit
 from runtime.container import Container
 from runtime.directories import Directories
-from runtime.joining import OVERRIDE, introduce, joins_of, new_endpoint, resolv_of, way_out
+from runtime.joining import introduce, new_endpoint, resolv_of, way_out
+from runtime.joins import OVERRIDE, joins_of
 from runtime.networking import Networking
 from runtime.stewarding import steward
 

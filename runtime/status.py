@@ -53,33 +53,32 @@ class Status(Value):
         return self.state == "paused"
 
 
-def read_status(directory: Path, *, locked_by_us: bool = False) -> Status:
+def read_status(directory: Path | str, *, locked_by_us: bool = False) -> Status:
     """The state of the container that lives in `directory`; who holds its lock says so, since it is no sign of life then."""
     status = _read_status(directory, locked_by_us)
-    if status.state == "exited" and status.waiting and is_locked(directory / SUPERVISED):
+    if status.state == "exited" and status.waiting and is_locked(f"{directory}/{SUPERVISED}"):
         return replace(status, state="restarting")
     return status
 
 
-def _read_status(directory: Path, locked_by_us: bool) -> Status:
-    path = directory / "state"
-    alive = not locked_by_us and is_locked(path)
+def _read_status(directory: Path | str, locked_by_us: bool) -> Status:
+    path = f"{directory}/state"
     status = parse(_read(path))
     if status.state != "running":
         return status
-    if alive:
+    if not locked_by_us and is_locked(path):
         return _held(directory, status)
     status = parse(_read(path))  # it may have ended between the two looks
     if status.state != "running":
         return status
-    if not (directory / directory.name).exists():
+    if not os.path.exists(f"{directory}/{os.path.basename(directory)}"):
         _last_words(status.keeper)
-    code, finished = read_exit(directory)
+    code, finished = read_exit(Path(directory))
     return Status("exited", code, status.started, finished, former=status.former)
 
 
-def _held(directory: Path, status: Status) -> Status:
-    if _read(directory / PAUSED).startswith(f"{status.started} "):
+def _held(directory: Path | str, status: Status) -> Status:
+    if _read(f"{directory}/{PAUSED}").startswith(f"{status.started} "):
         return replace(status, state="paused")
     return status
 
@@ -129,9 +128,10 @@ def read_exit(directory: Path) -> tuple[int, int]:
     return KILLED, time.time_ns()
 
 
-def _read(path: Path) -> str:
+def _read(path: Path | str) -> str:
     try:
-        return path.read_text()
+        with open(path, "rb", 0) as file:
+            return file.read().decode()
     except FileNotFoundError:
         return ""
 

@@ -50,6 +50,20 @@ class TestLife:
         assert lamella("wait", web).stdout == "3\n"
         assert lamella("stop", web).returncode == 0
 
+    def test_one_that_removes_itself_goes_also_when_whoever_restarted_it_was_killed(
+        self, lamella: Lamella, store_root: Path, bb: str
+    ) -> None:
+        from core.locks import FileLock
+        from runtime.containers import KEPT
+
+        id = lamella("run", "-d", "--rm", "--network", "none", bb, "sleep", "100").stdout.strip()
+        restarting = FileLock(store_root / "containers" / id / KEPT)
+        restarting.acquire()
+        lamella("stop", "-t", "0", id)
+        assert lamella("ps", "-aq", "--no-trunc").stdout.split() == [id], "it is to be started again"
+        restarting.release()  # as the kernel does
+        assert lamella("ps", "-aq").stdout == ""
+
     def test_stop_kills_what_does_not_listen(self, lamella: Lamella, bb: str) -> None:
         lamella("run", "-d", "--name", "deaf", "--network", "none", bb, "sleep", "100")
         started = time.monotonic()
