@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from core import interrupts
 from core.errors import LamellaError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 FAILURE = 1
 ENGINE_FAILURE = 125  # `run` and `create`: lamella itself failed, not the command in the container
-INTERRUPTED = 130
 RECOVERY = "`How to recover by hand` in docs/store.md tells how to read what is left of it"
 
 
@@ -61,29 +61,14 @@ def protect(work: Callable[[], int | None], failure: int = FAILURE) -> int:
         return report(error, failure)
 
 
-def heed_interrupts() -> None:
-    """Let a Ctrl-C that meets a finalizer, where Python would print it and go on, come once more a moment later."""
-
-    def hook(found: sys.UnraisableHookArgs, /) -> None:
-        if not isinstance(found.exc_value, KeyboardInterrupt):
-            sys.__unraisablehook__(found)
-            return
-        import signal
-        import threading
-
-        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
-
-    sys.unraisablehook = hook
-
-
 def report(error: BaseException, failure: int = FAILURE) -> int:
     """Say on stderr what `error` means, and return the exit code it asks for."""
     if isinstance(error, Exit):
         return error.code
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILURE
-    if isinstance(error, KeyboardInterrupt):
-        return _interrupted()
+    if isinstance(error, KeyboardInterrupt) or interrupts.came():
+        return _interrupted(error)
     if isinstance(error, LamellaError):
         _say(error.message + (f"\n  {error.hint}" if error.hint else ""))
         return getattr(error, "exit_code", failure)
@@ -103,9 +88,14 @@ def _is_torn(error: BaseException) -> bool:
     return sqlite is not None and type(error) is sqlite.DatabaseError
 
 
-def _interrupted() -> int:
+def _interrupted(error: BaseException) -> int:
+    """Whatever has become of the interrupt on its way up."""
+    if debugging() and isinstance(error, Exception):
+        import traceback
+
+        traceback.print_exception(error)
     _say("interrupted")
-    return INTERRUPTED
+    return 128 + (interrupts.came() or 2)
 
 
 def _report_click(error: BaseException, failure: int) -> int | None:
@@ -115,7 +105,7 @@ def _report_click(error: BaseException, failure: int) -> int | None:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.Abort):
-        return _interrupted()
+        return _interrupted(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
         return 0

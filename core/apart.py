@@ -15,8 +15,8 @@ from core.errors import LamellaError, Unavailable
 def apart(work: Callable[[], object]) -> None:
     """Run `work` in a forked child with a private mount namespace, and wait for its end. What it changes in memory is lost.
 
-    Raises the LamellaError of the house (as its family) or OSError that `work` raised, and Unavailable where the child was
-    killed.
+    Raises the LamellaError of the house (as its family), OSError or KeyboardInterrupt that `work` raised, and Unavailable
+    where the child was killed.
     """
     told, tell = os.pipe()
     sys.stdout.flush()
@@ -46,6 +46,8 @@ def _child(work: Callable[[], object], tell: int) -> int:
         said: list[object] = [_family(error), error.message, error.hint]
     except OSError as error:
         said = ["OSError", error.errno, error.strerror, os.fsdecode(error.filename or "")]
+    except KeyboardInterrupt:
+        said = ["KeyboardInterrupt"]
     except BaseException as error:
         said = ["LamellaError", f"{type(error).__name__}: {error}", None]
     os.write(tell, json.dumps(said).encode())
@@ -56,7 +58,9 @@ def _family(error: LamellaError) -> str:
     return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
 
 
-def _raised(said: list[Any]) -> Exception:
+def _raised(said: list[Any]) -> BaseException:
+    if said[0] == "KeyboardInterrupt":
+        return KeyboardInterrupt()
     if said[0] == "OSError":
         return OSError(*said[1:])
     kind: type[LamellaError] = getattr(errors, said[0])

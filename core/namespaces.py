@@ -12,6 +12,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+from core import interrupts
+
 
 def enter_private_mounts() -> None:
     """Move this process into a mount namespace of its own; nothing mounted from now on is seen outside. What is unmounted
@@ -87,14 +89,21 @@ def _be_init(alive: int, work: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         code = 130
     except BaseException:
-        import traceback
-
-        traceback.print_exc()
+        code = _failed()
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+
+
+def _failed() -> int:
+    if interrupts.came():
+        return 128 + interrupts.came()
+    import traceback
+
+    traceback.print_exc()
+    return 125
 
 
 def _settle(alive: int) -> None:
@@ -115,6 +124,7 @@ def _stop_once(number: int, frame: object) -> None:
     """A terminal sends Ctrl-C to parent and child, and the parent passes it on: the second must not hit the clean-up."""
     for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(again, signal.SIG_IGN)
+    interrupts.note(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)

@@ -7,7 +7,8 @@ import os
 import sys
 from typing import NoReturn
 
-from cli.exit import heed_interrupts, leave, report
+from cli.exit import leave, report
+from core import interrupts
 from core.errors import LamellaError
 
 # A command lives for a moment: collecting while it imports costs more than it ever frees.
@@ -21,8 +22,8 @@ def main() -> NoReturn:
     would turn what is done and reported into a failure.
     """
     gc.set_threshold(GC_THRESHOLD)
-    heed_interrupts()
     try:
+        interrupts.heed()
         code = _command()
     except (KeyboardInterrupt, LamellaError, OSError) as error:  # before, or while, what does the work was loaded
         code = report(error)

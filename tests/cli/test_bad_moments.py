@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from core import syscalls
-from tests.conftest import ROOT
 from tests.suites.driven import Driven
 
 Lamella = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -192,14 +190,3 @@ def test_builds_prunes_and_removals_share_a_store(lamella: Lamella, base: str, s
         assert lamella("run", "--rm", "--network", "none", f"kept{number}", "cat", "/m").stdout == f"{number}\n"
         assert lamella("run", "--rm", "--network", "none", "moving", "cat", "/m").stdout == f"{number}\n"
     lamella("fsck")
-
-
-def test_ctrl_c_is_not_lost_in_a_finalizer() -> None:
-    """Libraries' finalizers run at any moment, and what they raise Python only prints."""
-    script = (
-        "import time\nfrom cli.exit import heed_interrupts\nheed_interrupts()\n"
-        "class Connection:\n    def __del__(self):\n        raise KeyboardInterrupt\n"
-        "try:\n    Connection()\n    time.sleep(10)\nexcept KeyboardInterrupt:\n    print('stopped')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20)
-    assert (done.stdout, done.stderr) == ("stopped\n", "")
