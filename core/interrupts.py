@@ -24,7 +24,7 @@ def note(number: int) -> None:
     _came = number
     threading = sys.modules.get("threading")
     if threading is not None:
-        threading.excepthook = lambda found, /: None
+        threading.excepthook = lambda found, /: None  # type: ignore[attr-defined]
 
 
 def heed() -> None:
