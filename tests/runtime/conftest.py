@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core.locks import is_locked
 from image.config import ContainerConfig
 from runtime.cgroups import ALL, remove
 from runtime.state import cgroups_of, state_directory
@@ -57,7 +58,8 @@ def _nothing_is_left(store_root: Path) -> Iterator[None]:
     yield
     for directory in (store_root / "containers").glob("[!.]*"):
         dismiss(directory)
-        keeper = read_status(directory).keeper
+        status = read_status(directory)
+        keeper = status.keeper or (status.forked if is_locked(directory / "state") else 0)
         with contextlib.suppress(ProcessLookupError):
             if keeper:
                 os.kill(keeper, signal.SIGKILL)

@@ -16,7 +16,7 @@ from image.config import HealthCheck
 from runtime.health import MAX_OUTPUT, Health, Record, Result, merge, said
 from runtime.status import read_status
 from tests.conftest import Lamella, needs
-from tests.suites.supervised import processes, supervisors, until
+from tests.suites.supervised import at_rest, supervisors, until
 
 SECOND = 10**9
 
@@ -210,7 +210,7 @@ class TestChecks:
             script,
         )
         assert done.stdout == "seen\n"
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
 
     def test_a_paused_one_is_not_asked(self, lamella: Lamella, begin: Begin) -> None:
         begin("--health-cmd", "true", "--health-interval", "100ms")
@@ -250,7 +250,7 @@ class TestChecks:
         directory = begin("--health-cmd", "touch /asked; sleep 777", "--health-interval", "100ms")
         until(lambda: lamella("exec", "web", "test", "-e", "/asked", check=False).returncode == 0)
         os.kill(read_status(directory).keeper, signal.SIGKILL)
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert lamella("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (137) ")
 
     @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from core.errors import InvalidInput
 from runtime.restart import LONGEST_DELAY, Restart, Restarts, parse, read_restarts
 from runtime.status import read_status
 from tests.conftest import Lamella, needs
-from tests.suites.supervised import processes, supervisors, until
+from tests.suites.supervised import at_rest, processes, supervisors, until
 
 ONCE = "echo run; exit 3"
 
@@ -116,12 +116,12 @@ class TestRestarts:
         self, lamella: Lamella, paused: Path, store_root: Path, words: tuple[str, ...]
     ) -> None:
         lamella(*words, "late")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert lamella("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (3) ")
 
     def test_one_that_waits_can_be_removed(self, lamella: Lamella, paused: Path, store_root: Path) -> None:
         lamella("rm", "-f", "late")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert not list((store_root / "containers").iterdir()) and not list((store_root / "snapshots").iterdir())
 
     def test_a_supervisor_killed_in_a_pause_counts_nothing_twice(
@@ -137,14 +137,14 @@ class TestRestarts:
 
     def test_on_failure_gives_up_where_it_is_told_to(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         lamella("run", "-d", "--name", "two", "--network", "none", "--restart", "on-failure:2", bb, "sh", "-c", ONCE)
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert lamella("logs", "two").stdout == "run\n" * 3
         shown = lamella("inspect", "-f", "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}", "two").stdout
         assert shown == "2 exited 3\n"
 
     def test_on_failure_leaves_success_alone(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         lamella("run", "-d", "--name", "good", "--network", "none", "--restart", "on-failure", bb, "echo", "run")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert lamella("logs", "good").stdout == "run\n"
 
     @pytest.mark.parametrize("policy", ["always", "unless-stopped", "on-failure"])
@@ -152,7 +152,7 @@ class TestRestarts:
         lamella("run", "-d", "--name", "web", "--network", "none", "--restart", policy, bb, "sleep", "100")
         assert len(supervisors(store_root)) == 1
         lamella("stop", "-t", "0", "web")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         time.sleep(0.5)
         assert lamella("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (137) ")
 
@@ -161,21 +161,21 @@ class TestRestarts:
         lamella("run", "-d", "--name", "web", "--network", "none", "--restart", "always", bb, "sh", "-c", script)
         until(lambda: lamella("logs", "web").stdout)
         lamella("kill", "-s", "TERM", "web")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert lamella("inspect", "-f", "{{.State.ExitCode}} {{.RestartCount}}", "web").stdout == "4 0\n"
 
     def test_started_by_hand_it_begins_to_count_anew(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         lamella("run", "-d", "--name", "two", "--network", "none", "--restart", "on-failure:1", bb, "sh", "-c", ONCE)
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         lamella("start", "two")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert lamella("logs", "two").stdout == "run\n" * 4
         assert lamella("inspect", "-f", "{{.RestartCount}}", "two").stdout == "1\n"
 
     def test_a_first_start_that_fails_is_not_repeated(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         done = lamella("run", "-d", "--name", "bad", "--restart", "always", bb, "nonesuch", check=False)
         assert done.returncode == 127
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         assert not list((store_root / "containers").glob("*/supervised"))
 
     def test_a_restart_that_fails_is_tried_again(
@@ -250,7 +250,7 @@ class TestRestarts:
             "1",
         )
         assert supervisors(store_root)
-        until(lambda: not processes(store_root) and not list((store_root / "containers").iterdir()))
+        until(lambda: at_rest(store_root) and not list((store_root / "containers").iterdir()))
 
     def test_attached_it_goes_on_behind(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         done = lamella(
@@ -259,7 +259,7 @@ class TestRestarts:
         assert (done.returncode, done.stdout) == (3, "run\n")
         until(lambda: lamella("logs", "fore").stdout.count("run") >= 3)
         lamella("rm", "-f", "fore")
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
 
     def test_wait_returns_with_the_next_end(self, lamella: Lamella, bb: str) -> None:
         script = "test -e /twice && sleep 0.5 && exit 8; touch /twice; exit 7"
@@ -276,7 +276,7 @@ class TestRestarts:
 
     def test_events_tell_of_every_end_and_every_start(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         lamella("run", "-d", "--name", "two", "--network", "none", "--restart", "on-failure:1", bb, "sh", "-c", ONCE)
-        until(lambda: not processes(store_root))
+        until(lambda: at_rest(store_root))
         told = lamella(
             "events", "--since", "1m", "--until", "0s", "-f", "type=container", "--format", "{{.Action}}"
         ).stdout.split()

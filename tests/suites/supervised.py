@@ -29,6 +29,12 @@ def processes(root: Path) -> dict[int, str]:
     return found
 
 
+def at_rest(root: Path) -> bool:
+    """Whether nobody is to start any container again, and nobody sees to one. A process that has not become its program
+    yet bears the name of the command that forked it: the mark of who is to be seen to tells of it."""
+    return not list((root / "containers").glob("*/supervised")) and not processes(root)
+
+
 def supervisors(root: Path) -> list[int]:
     return [pid for pid, words in processes(root).items() if "cli.supervise" in words]
 
