@@ -52,7 +52,7 @@ def row(network: Network, *, cut: bool) -> dict[str, Any]:
         "CreatedAt": network.created, "Driver": network.driver, "ID": network.id[:12] if cut else network.id, "IPv4": "true",
         "IPv6": str(network.ipv6).lower(), "Internal": str(network.internal).lower(),
         "Label": lambda key: network.labels.get(key, ""), "Labels": labels_text(network.labels), "Name": network.name,
-        "Scope": "local",
+        "Scope": network.scope,
     }  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def _test(key: str, value: str, hub: Hub) -> Test:
         "id": lambda network: network.id.startswith(value),
         "label": lambda network: has_label(network, value),
         "name": lambda network: value in network.name,
-        "scope": lambda network: value == "local",
+        "scope": lambda network: network.scope == value,
         "type": lambda network: network.predefined == (value == "builtin"),
         "dangling": lambda network: (
             (not network.predefined and not hub.networks.endpoints(network)) == (value.lower() in ("true", "1"))

@@ -40,11 +40,17 @@ def open_client(settings: Settings, progress: Progress | None = None, *, tls_ver
 def open_hub(settings: Settings) -> Hub:
     """The networks of the store below `settings.root`, which is made when missing; a context manager."""
     from network.hub import Hub
+    from network.overlay import FILE
     from runtime.state import state_directory
 
     if not (settings.root / "catalog.db").exists():
         open_store(settings).close()
-    return Hub(settings.root, state_directory(settings.root), sync=settings.sync)
+    hub = Hub(settings.root, state_directory(settings.root), sync=settings.sync)
+    if (settings.root / FILE).exists():
+        from cli.network_cluster import refreshed
+
+        refreshed(hub)
+    return hub
 
 
 def swept_networks(settings: Settings) -> None:

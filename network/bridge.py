@@ -18,6 +18,8 @@ from network.tables import Networks
 if TYPE_CHECKING:
     from network.sandbox import Sandbox
 
+_ON_BRIDGES = ("bridge", "overlay")  # the drivers whose networks are in the table
+
 
 class Bridge:
     """A `NetworkDriver`."""
@@ -62,10 +64,10 @@ class Bridge:
         if not index:
             links.add_bridge(netlink, _own_name(network), options.mtu(network), mac_for(network.subnets[0].gateway))
             index = links.find(netlink, _own_name(network))
-            links.set_alias(netlink, index, self._alias(network))
+            links.set_alias(netlink, index, self.alias(network))
             if bridge_name(network) != _own_name(network):
                 links.rename(netlink, index, bridge_name(network))
-        links.set_alias(netlink, index, self._alias(network))
+        links.set_alias(netlink, index, self.alias(network))
         bridge = bridge_name(network)
         if not any(subnet.v6 for subnet in network.subnets):
             write_sysctl(f"ipv6/conf/{bridge}/disable_ipv6", "1")
@@ -79,13 +81,14 @@ class Bridge:
         links.switch_on(netlink, index)
         return index
 
-    def _alias(self, network: Network) -> str:
+    def alias(self, network: Network) -> str:
+        """What an interface of the network's says of itself."""
         return f"{self._firewall.table} {network.name}"
 
     def _ours(self, netlink: Netlink, network: Network, index: int) -> bool:
         """A bridge with a name of its own says whose it is; the others are named by the network's ID."""
         named = links.find(netlink, _own_name(network)) != index
-        return not named or links.alias_of(netlink, index) == self._alias(network)
+        return not named or links.alias_of(netlink, index) == self.alias(network)
 
     def _publish(self, network: Network, endpoint: Endpoint) -> None:
         try:
@@ -102,7 +105,7 @@ class Bridge:
         up, endpoints = [], []
         with Netlink() as netlink:
             for network in self._networks.all():
-                if network.driver == self.name and links.find(netlink, bridge_name(network)):
+                if network.driver in _ON_BRIDGES and links.find(netlink, bridge_name(network)):
                     up.append((network, bridge_name(network)))
                     endpoints += [one for one in self._networks.endpoints(network) if one.id != leaving]
         if up:

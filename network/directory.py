@@ -28,6 +28,7 @@ class Directory:
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
+        self._remote: dict[str, list[dict[str, Any]]] = {}
         self._names: dict[str, dict[str, list[str]]] = {}
         self._pointers: dict[str, dict[str, str]] = {}
 
@@ -41,19 +42,31 @@ class Directory:
         if self.members.pop(id, None):
             self._rebuild()
 
+    def put_remote(self, network: str, those: list[dict[str, Any]]) -> None:
+        """On that network these are on other hosts, each with `names` and `addresses`; in place of all that were."""
+        self._remote[network] = those
+        self._rebuild()
+
     def _rebuild(self) -> None:
-        names: dict[str, dict[str, list[str]]] = {}
-        pointers: dict[str, dict[str, str]] = {}
+        self._names, self._pointers = {}, {}
+        called: dict[str, str] = {}
         for member in self.members.values():
             member.cache = {}
             for network, there in member.networks.items():
-                for name in _spellings(there["names"], there["network"]):
-                    found = names.setdefault(network, {}).setdefault(name, [])
-                    found += [address for address in there["addresses"] if address not in found]
-                for address in there["addresses"] if there["names"] else ():
-                    pointer = f"{there['names'][0]}.{there['network']}"
-                    pointers.setdefault(network, {})[dns.reverse_name(address)] = pointer
-        self._names, self._pointers = names, pointers
+                called[network] = there["network"]
+                self._enter(network, there["network"], there)
+        for network, name in called.items():
+            for there in self._remote.get(network, ()):
+                self._enter(network, name, there)
+
+    def _enter(self, network: str, called: str, there: dict[str, Any]) -> None:
+        names = self._names.setdefault(network, {})
+        for name in _spellings(there["names"], called):
+            found = names.setdefault(name, [])
+            found += [address for address in there["addresses"] if address not in found]
+        for address in there["addresses"] if there["names"] else ():
+            pointer = f"{there['names'][0]}.{called}"
+            self._pointers.setdefault(network, {})[dns.reverse_name(address)] = pointer
 
     def answers(self, member: Member, packet: bytes, question: dns.Question, limit: int) -> list[bytes] | None:
         """The answers to a question about a container, to be given in turn; FORWARD where it is about none."""

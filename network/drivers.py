@@ -28,7 +28,18 @@ def _null(networks: Networks, state: Path) -> NetworkDriver:
     return Plain("null")
 
 
-DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {"bridge": _bridge, "host": _host, "null": _null}
+def _overlay(networks: Networks, state: Path) -> NetworkDriver:
+    from network.overlay.driver import Overlay
+
+    return Overlay(networks, state)
+
+
+DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {
+    "bridge": _bridge,
+    "host": _host,
+    "null": _null,
+    "overlay": _overlay,
+}
 
 
 def make_driver(name: str, networks: Networks, state: Path) -> NetworkDriver:

@@ -16,7 +16,7 @@ from core.value import replace
 from network import ipam
 from network.drivers import make_driver
 from network.model import Endpoint, Network, Port
-from network.protocol import NetworkDriver
+from network.protocol import NetworkDriver, SharedDriver
 from network.tables import Networks, new_id
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Hub(Closing):
         with self.locked():
             network = self._with_subnets(network, driver)
             self._evict(endpoint.ports)
-            endpoint = ipam.take(self.networks, network, endpoint, wanted)
+            endpoint = self._take(network, endpoint, wanted)
             try:
                 if endpoint.gateways:
                     endpoint = replace(endpoint, gateways=gateways(network))
@@ -107,6 +107,24 @@ class Hub(Closing):
                 raise
         self._note(network, "connect", container=endpoint.container)
         return endpoint
+
+    def _take(self, network: Network, endpoint: Endpoint, wanted: Iterable[str]) -> Endpoint:
+        """The endpoint with addresses that it alone has, also on the other machines that have the network."""
+        driver, wanted, taken = self.driver(network), list(wanted), set[str]()
+        while True:
+            found = ipam.take(self.networks, network, endpoint, wanted, taken)
+            if not isinstance(driver, SharedDriver):
+                return found
+            try:
+                others = driver.claim(network, found)
+            except BaseException:
+                driver.detach(network, found)
+                self.networks.delete_endpoint(found)
+                raise
+            if not others:
+                return found
+            self.networks.delete_endpoint(found)
+            taken |= set(others)
 
     def _evict(self, ports: Sequence[Port]) -> None:
         """Take off the endpoints that still claim one of these ports: who comes with them holds them, so the others' keepers
@@ -163,6 +181,9 @@ class Hub(Closing):
 
     def close(self) -> None:
         """Harmless to repeat."""
+        for driver in self._drivers.values():
+            if isinstance(driver, Closing):
+                driver.close()
         self.networks.close()
 
 

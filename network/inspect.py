@@ -15,7 +15,7 @@ def describe(hub: Hub, network: Network) -> dict[str, Any]:
         "Name": network.name,
         "Id": network.id,
         "Created": network.created,
-        "Scope": "local",
+        "Scope": network.scope,
         "Driver": network.driver,
         "EnableIPv4": True,
         "EnableIPv6": network.ipv6,

@@ -146,8 +146,11 @@ def _usable(part: Range, network: Range) -> Iterator[Address]:
         number += 1
 
 
-def take(networks: Networks, network: Network, endpoint: Endpoint, wanted: Iterable[str] = ()) -> Endpoint:
-    """The endpoint with an address of each subnet, written down; `wanted` ones where it names some.
+def take(
+    networks: Networks, network: Network, endpoint: Endpoint, wanted: Iterable[str] = (), taken: Iterable[str] = ()
+) -> Endpoint:
+    """The endpoint with an address of each subnet, written down; `wanted` ones where it names some. `taken`: those that are
+    in use elsewhere.
 
     Raises Conflict for an address in use, Unavailable where none is left, InvalidInput for one that cannot be.
     """
@@ -159,7 +162,7 @@ def take(networks: Networks, network: Network, endpoint: Endpoint, wanted: Itera
         given = []
         for subnet in network.subnets:
             own = next((address for address in asked if address in ip_network(subnet.network)), None)
-            given.append(_take_one(connection, network, subnet, endpoint.id, own))
+            given.append(_take_one(connection, network, subnet, endpoint.id, own, taken))
         mac = endpoint.mac or mac_for(given[0].partition("/")[0] if given else "")
         endpoint = replace(endpoint, addresses=tuple(given), mac=mac)
         networks.put_endpoint(endpoint)
@@ -179,11 +182,19 @@ def _check_wanted(network: Network, address: Address) -> None:
         )
 
 
-def _take_one(connection: Connection, network: Network, subnet: Subnet, endpoint: str, wanted: Address | None) -> str:
+def _take_one(
+    connection: Connection,
+    network: Network,
+    subnet: Subnet,
+    endpoint: str,
+    wanted: Address | None,
+    taken: Iterable[str],
+) -> str:
     used = {
         row[0] for row in connection.execute("SELECT address FROM network_addresses WHERE network = ?", (network.id,))
     }
     used |= {str(ip_address(text)) for text in (subnet.gateway, *subnet.reserved.values()) if text}
+    used |= set(taken)
     key = f"{network.id} {subnet.network}"
     if wanted is not None:
         if str(wanted) in used:

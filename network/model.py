@@ -52,6 +52,11 @@ class Network(Value):
         return self.name in PREDEFINED
 
     @property
+    def scope(self) -> str:
+        """Who knows of it: this host alone, or others too."""
+        return "global" if self.driver == "overlay" else "local"
+
+    @property
     def named(self) -> bool:
         """Whether containers find each other by name there."""
         return not self.predefined

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from network.model import Endpoint, Network
 
@@ -53,4 +54,17 @@ class NetworkDriver(Protocol):
 
     def inspect(self, network: Network) -> dict[str, str]:
         """What there is on this machine, for people: interface names and the like. Empty where nothing is up."""
+        ...
+
+
+@runtime_checkable
+class SharedDriver(NetworkDriver, Protocol):
+    """A driver of networks that several machines have: what one of them gives out, or forgets, holds for all.
+
+    `create` makes the network known to all, `remove` unknown; `detach` gives back what `claim` has claimed.
+    """
+
+    def claim(self, network: Network, endpoint: Endpoint) -> Collection[str]:
+        """Make the endpoint's addresses its own on every machine, before `attach`. Where one is another's already, none is
+        claimed, and all that are taken are returned; else nothing. Raises Conflict, Unavailable."""
         ...

@@ -142,6 +142,11 @@ class Steward:
         if order["do"] == "leave":
             self._leave(id)
             return
+        if order["do"] == "remote":
+            from network.elsewhere import read
+
+            self._directory.put_remote(id, read(order["file"]))
+            return
         member = Member(id, order)
         if not descriptors:  # one that is here hangs on other networks now
             self._seats[id].member = member

@@ -59,5 +59,19 @@ def prepared(root: Path, state: Path, container: Container) -> Iterator[None]:
     from runtime.stewarding import steward
 
     named = any(one["network"] != "bridge" for one in container.net.joins)
-    with steward(root, state, wait=named):
+    with steward(root, state, wait=named), shared(root, state, container):
         yield
+
+
+def shared(root: Path, state: Path, container: Container, *more: str) -> contextlib.AbstractContextManager[None]:
+    """Around a change of what the container is on, also in the host's own namespaces: networks that other hosts have too are
+    seen to, those it is on and `more`. Costs one look where this host shares none."""
+    from network.overlay import FILE
+
+    if not (root / FILE).exists():
+        return contextlib.nullcontext()
+    from runtime.joins import joins_of
+    from runtime.overlaying import ready
+
+    joins = joins_of(container, root / "containers" / container.id)
+    return ready(root, state, [*(one["network"] for one in joins), *more])

@@ -13,6 +13,7 @@ from core.errors import Conflict, InvalidInput, LamellaError
 from core.files import write_file
 from core.value import replace
 from network.asking import asked_in
+from network.elsewhere import files
 from network.hub import Hub, gateways
 from network.model import Endpoint, Network
 from network.sandbox import Sandbox
@@ -21,7 +22,7 @@ from runtime.container import Container
 from runtime.directories import Directories
 from runtime.joining import introduce, new_endpoint, resolv_of, way_out
 from runtime.joins import OVERRIDE, joins_of
-from runtime.networking import Networking
+from runtime.networking import Networking, shared
 from runtime.stewarding import steward
 
 
@@ -32,6 +33,8 @@ def sandbox_path(state: Path, keeper: int, proc: str = "/proc") -> Path:
 
 def introduce_all(root: Path, state: Path, visit: Visit) -> None:
     """Tell a new steward of every container that hangs on a network. One that ends meanwhile is left out."""
+    for network, path in files(state):
+        visit.tell({"do": "remote", "id": network, "file": str(path)})
     with Hub(root, state) as hub:
         for id in {endpoint.container for endpoint in hub.networks.every_endpoint()}:
             with contextlib.suppress(OSError, LamellaError):
@@ -76,7 +79,8 @@ def connect(hub: Hub, directories: Directories, container: Container, wanted: di
         )
     with _sandbox(hub, directories, container) as sandbox:
         if sandbox is not None:
-            with steward(directories.root, hub.state):
+            around = shared(directories.root, hub.state, container, network.id)
+            with steward(directories.root, hub.state), around:
                 _connect_now(hub, container, network, wanted, sandbox, [*joins, wanted])
     _keep(directories, container, [*joins, wanted])
 

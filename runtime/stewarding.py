@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from core.locks import is_locked
+from network.overlay import ALIVE, LEASE
 from network.visiting import Visit, forget_killed, visit_or_start, was_killed
 
 
@@ -29,6 +31,10 @@ def steward(root: Path, state: Path, *, wait: bool = True) -> Visit:
 
 def revive(root: Path, state: Path) -> None:
     """Start the steward again if it was killed and somebody needs it. Costs next to nothing where it was not."""
+    if (state / LEASE).exists() and not is_locked(state / ALIVE):
+        from runtime.overlaying import revive
+
+        revive(root, state)
     if not was_killed(state):
         return
     from network.tables import Networks

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from core.errors import Conflict, NotFound
@@ -11,8 +14,11 @@ from network.hub import Hub
 from network.memory import Memory
 from network.model import Network
 from network.options import MTU
+from network.overlay.driver import Overlay
+from network.overlay.settings import Cluster, write
 from network.protocol import NetworkDriver
 from tests.conftest import needs
+from tests.suites.etcds import OwnEtcd
 from tests.suites.networks import DriverContract
 
 pytestmark = needs("nft")
@@ -24,6 +30,18 @@ class TestBridge(DriverContract):
     @pytest.fixture
     def driver(self, hub: Hub) -> NetworkDriver:
         return Bridge(hub.networks, hub.state)
+
+
+@needs("etcd")
+class TestOverlay(DriverContract):
+    bad_options = {"encrypted": ""}
+
+    @pytest.fixture
+    def driver(self, hub: Hub, tmp_path: Path) -> Iterator[NetworkDriver]:
+        with OwnEtcd(tmp_path) as etcd:
+            write(hub.networks.root, Cluster((etcd.url,), "127.0.0.1", "0" * 32))
+            with Overlay(hub.networks, hub.state) as driver:
+                yield driver
 
 
 class TestMemory(DriverContract):

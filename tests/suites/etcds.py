@@ -1,0 +1,54 @@
+"""An etcd of our own, in a directory of the test's, that can be stopped and started."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.conftest import free_port
+
+
+class OwnEtcd:
+    """Listens on `address`, where `inside` (a command to put in front) leads; a context manager."""
+
+    def __init__(self, directory: Path, address: str = "127.0.0.1", inside: Sequence[str] = ()) -> None:
+        self._directory = directory
+        self._inside = list(inside)
+        self.url, self._peer = (f"http://{address}:{port}" for port in (free_port(), free_port()))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Until it answers."""
+        command = [
+            *self._inside, "etcd", "--name", "own", "--data-dir", str(self._directory / "etcd"), "--unsafe-no-fsync",
+            "--listen-client-urls", self.url, "--advertise-client-urls", self.url, "--listen-peer-urls", self._peer,
+            "--initial-advertise-peer-urls", self._peer, "--initial-cluster", f"own={self._peer}", "--logger", "zap",
+        ]  # fmt: skip
+        with (self._directory / "etcd.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 30
+        while not self._answers():
+            assert time.monotonic() < end, (self._directory / "etcd.log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        done = subprocess.run(
+            [*self._inside, "curl", "-sf", "-m", "2", f"{self.url}/health"], capture_output=True, text=True, check=False
+        )
+        return '"true"' in done.stdout
+
+    def stop(self) -> None:
+        """Harmless to repeat."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+    def __enter__(self) -> OwnEtcd:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
