@@ -51,6 +51,10 @@ class BuildKitd(Daemon):
             "--local", f"dockerfile={context}", "--output", output, *([] if cached else ["--no-cache"]), *self._bases(),
         )  # fmt: skip
 
+    def unbuild(self, name: str) -> list[Command]:
+        """It keeps what it has made until it is told to prune, and the base with it: there is nothing to forget."""
+        return []
+
     def _bases(self) -> list[str]:
         words: list[str] = []
         for name in BASES:

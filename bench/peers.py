@@ -80,6 +80,10 @@ class Tool:
         """What must run, unmeasured, so that the layers of pulled or loaded images are really gone."""
         return [self.words("rmi", "-f", *names)]
 
+    def unbuild(self, name: str) -> list[Command]:
+        """As `forget`, for an image that was built."""
+        return [self.words("rmi", "-f", name)]
+
 
 class TwoStores(Tool):
     """A program that takes in what others made on a second store: its first has the same layers in what it built."""
@@ -116,6 +120,9 @@ class Lamella(TwoStores):
     def elsewhere(self, *arguments: str) -> Command:
         command = self.words(*arguments)
         return Command(command.words, {**command.env, "LAMELLA_ROOT": str(self.work / "elsewhere")})
+
+    def unbuild(self, name: str) -> list[Command]:
+        return [*super().unbuild(name), self.words("builder", "prune", "-a", "-f")]
 
 
 class Buildah(Tool):
@@ -242,6 +249,9 @@ class BuildKit(Docker):
 
     name = "buildkit"
     buildkit = "1"
+
+    def unbuild(self, name: str) -> list[Command]:
+        return [*super().unbuild(name), self.words("builder", "prune", "-a", "-f")]
 
 
 TOOLS: list[type[Tool]] = [Lamella, Buildah, Podman, Docker, BuildKit]
