@@ -54,12 +54,8 @@ async def put(registry: Registry, request: Request) -> Answer:
     digest = Digest.of(content, expected.algorithm if expected else "sha256")
     if expected not in (None, digest):
         raise ApiError(400, Code.DIGEST_INVALID, f"the manifest's digest is {digest}", detail={"digest": expected})
-    record = await registry.do(_record, digest, content, _content_type(request))
     fixed = [tag for tag in tags if registry.policy.is_immutable(request.name, tag)]
-    allowance = registry.allowance(request.name)
-    missing = await registry.do(
-        registry.metadata.put_manifest, request.name, record, tags, fixed=fixed, allowance=allowance
-    )
+    record, missing = await registry.do(_keep, registry, request, digest, content, tags, fixed)
     headers: Headers = [("location", manifest_path(request.name, reference)), (DIGEST_HEADER, digest)]
     headers += [(TAG_HEADER, tag) for tag in tags if expected is not None]
     if record.subject is not None:
@@ -69,6 +65,14 @@ async def put(registry: Registry, request: Request) -> Answer:
             ("warning", f'299 - "the repository lacks {len(missing)} of the things this manifest refers to"')
         )
     return Answer(201, headers)
+
+
+def _keep(
+    registry: Registry, request: Request, digest: Digest, content: bytes, tags: list[str], fixed: list[str]
+) -> tuple[ManifestRecord, list[Digest]]:
+    """What is kept now, and what of its references the repository lacks."""
+    record, name = _record(digest, content, _content_type(request)), request.name
+    return record, registry.metadata.put_manifest(name, record, tags, fixed=fixed, allowance=registry.allowance(name))
 
 
 async def delete(registry: Registry, request: Request) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 from urllib.parse import parse_qs
@@ -11,6 +10,7 @@ from core.errors import InvalidInput
 from image.digest import Digest
 from registry.protocol import Code, Kind, Route, is_name
 from registry.server.errors import ApiError
+from registry.server.patience import Patience
 
 IDLE_SECONDS = 60.0
 DRAIN_BYTES = 8 << 20
@@ -98,14 +98,17 @@ class Request:
         """The body as it comes. Raises TimeoutError when the client sends nothing for a minute. A client that goes away
         ends it early, without a sign: compare with `length`."""
         self._touched = True
-        source = aiter(self._exchange)
-        while True:
-            async with asyncio.timeout(IDLE_SECONDS):
+        source, left = aiter(self._exchange), self.length
+        with Patience(IDLE_SECONDS) as patience:
+            while (
+                left is None or left > 0
+            ):  # asking for the end of what has a length is a change of threads for nothing
                 try:
-                    piece = await anext(source)
+                    piece = await patience.wait(anext(source))
                 except StopAsyncIteration:
                     return
-            yield piece
+                yield piece
+                left = None if left is None else left - len(piece)
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises ApiError (413) where it is larger than `limit` bytes, 400 where it is cut off."""
