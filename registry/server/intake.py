@@ -63,6 +63,8 @@ async def _append_small(
         _check_place(request, upload, session, where)
         check_room(registry, request.name, upload.offset + (request.length or 0))
         if pieces:
+            if expected:
+                upload.expect(expected, request.length or 0)
             upload.append(pieces)
         _check_count(request, sum(map(len, pieces)))
         return finish(registry, request.name, upload, expected)
@@ -82,7 +84,7 @@ async def _append_large(
             if request.length and registry.allowance(request.name) != FREE:
                 await registry.do(check_room, registry, request.name, upload.offset + request.length)
             if expected and request.length:
-                upload.ahead = registry.blobs.stat(expected) != upload.offset + request.length
+                await registry.do(upload.expect, expected, request.length)
             await _receive(registry, request, upload, None if where is None else where[1] - where[0])
             return await registry.do(finish, registry, request.name, upload, expected)
         finally:

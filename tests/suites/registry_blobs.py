@@ -105,6 +105,39 @@ class RegistryBlobsSuite:
         assert not other.repeats(digest)
         other.cancel()
 
+    @pytest.mark.parametrize("changed", [0, len(DATA) // 2, len(DATA) - 1, None])
+    @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+    def test_what_was_expected_and_does_not_come_is_no_loss(
+        self, uploads: RegistryBlobs, algorithm: str, changed: int | None
+    ) -> None:
+        data = bytearray(DATA)
+        if changed is not None:
+            data[changed] ^= 1
+        digest = Digest.of(bytes(data), algorithm)
+        for size in (len(DATA), 1):
+            uploads.add(DATA)
+            taken = uploads.resume("a", uploads.start("a"))
+            assert taken is not None
+            taken.expect(Digest.of(DATA), size)
+            for start in range(0, len(data), 100_000):
+                taken.append([bytes(data[start : start + 100_000])])
+            assert taken.offset == len(data) and taken.repeats(Digest.of(DATA)) is (changed is None)
+            assert taken.commit(digest).size == len(data)
+            assert uploads.read(digest, 1 << 20) == data
+
+    def test_who_lets_go_in_the_middle_of_what_was_expected_goes_on_there(self, uploads: RegistryBlobs) -> None:
+        digest, upload = uploads.add(DATA), uploads.start("a")
+        taken = uploads.resume("a", upload)
+        assert taken is not None
+        taken.expect(digest, len(DATA))
+        taken.append([DATA[:300_000]])
+        taken.release()
+        taken = uploads.resume("a", upload)
+        assert taken is not None and taken.offset == 300_000
+        taken.expect(digest, len(DATA))
+        taken.append([DATA[300_000:]])
+        assert taken.repeats(digest) and taken.commit(digest).size == len(DATA)
+
     def test_a_cancelled_upload_is_gone(self, uploads: RegistryBlobs) -> None:
         upload = uploads.start("a")
         taken = uploads.resume("a", upload)

@@ -63,12 +63,14 @@ class MemoryUpload:
     def __init__(self, blobs: MemoryRegistryBlobs, key: tuple[str, str]) -> None:
         self._blobs, self._key, self._data = blobs, key, bytearray()
         self.lock = threading.Lock()
-        self.ahead = True
         self.touched = time.time()
 
     @property
     def offset(self) -> int:
         return len(self._data)
+
+    def expect(self, digest: Digest, size: int) -> None:
+        """See Upload: memory has no use for it."""
 
     def append(self, pieces: Sequence[bytes]) -> None:
         self._data += b"".join(pieces)

@@ -30,8 +30,9 @@ class Upload(Protocol):
     offset: int
     """Bytes that are there: where the next ones go."""
 
-    ahead: bool
-    """Whether the disk is to begin with the bytes before `commit` asks for them; off where the blob is probably known."""
+    def expect(self, digest: Digest, size: int) -> None:
+        """What will come, from the first byte on, as the client says: of use where that blob is there, or is known not to
+        be. Nothing depends on its coming."""
 
     def append(self, pieces: Sequence[bytes]) -> None:
         """Add the pieces. Where the disk is full it raises OSError; `offset` then tells how far it got."""

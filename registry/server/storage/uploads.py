@@ -21,14 +21,16 @@ from typing import Any
 from core.errors import Integrity
 from core.files import fsync_directory, make_directories
 from image.digest import Digest
+from registry.server.storage.model import Model
 from registry.server.storage.protocol import UploadBusy
 from store.blobs import Blob
 
 ID = re.compile(r"[0-9a-f]{32}")
 READ_BYTES = 1 << 20
 REMEMBERED = 1000
-COMPARE_BYTES = 256 << 10
 FLUSH_BYTES = 8 << 20
+UNTOLD_BYTES = 128 << 20  # so much of what may be known, or may never be finished, is not worth the disk's time
+KEPT_BYTES = 1 << 30  # so much is copied for the sake of a client that may come back
 
 
 class Hashed:
@@ -123,18 +125,44 @@ class DiskUpload:
         self._uploads, self._id, self._path, self._hashed = uploads, upload, path, hashed
         self._fd: int | None = fd
         self._ended = False
-        self.ahead = True
+        self._model: Model | None = None
+        self._flush_at = UNTOLD_BYTES
         self.offset = self._flushed = os.fstat(fd).st_size
+
+    def expect(self, digest: Digest, size: int) -> None:
+        """See Upload. Where there is such a blob nothing is written as long as the bytes are its own."""
+        if self.offset:
+            return
+        self._model = Model.find(self._uploads.place(digest), size)
+        if self._model is None:
+            self._flush_at = FLUSH_BYTES
+        elif self._hashed.algorithm != digest.algorithm:
+            self._hashed = Hashed(digest.algorithm)
 
     def append(self, pieces: Sequence[bytes]) -> None:
         """See Upload."""
         in_step = self._hashed.count == self.offset
         # one large write and one large update: each hands the interpreter's lock back and forth once
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._write(memoryview(data))
+        if self._model is not None and self._model.has(data, self.offset):
+            self.offset += len(data)
+        else:
+            in_step = not self._write_model() and in_step
+            self._write(memoryview(data))
         if in_step:
             self._hashed.update(data)
         self._start_flushing()
+
+    def _write_model(self) -> bool:
+        """Write what came so far, where there was no need to. It will be hashed as it stands on the disk."""
+        model, self._model = self._model, None
+        if model is None:
+            return False
+        with model:
+            size, self.offset, self._hashed = self.offset, 0, Hashed(self._hashed.algorithm)
+            while data := model.read(min(READ_BYTES, size - self.offset), self.offset):
+                self._write(memoryview(data))
+        return True
 
     def _start_flushing(self) -> None:
         """Let the disk begin now, without waiting, so that the fsync at the end finds little to do.
@@ -142,9 +170,9 @@ class DiskUpload:
         DONTNEED does that on Linux: it starts the writing of dirty pages, and drops only clean ones, of which these new
         ones are none.
         """
-        if self._uploads.sync and self.ahead and self.offset - self._flushed >= FLUSH_BYTES:
+        if self._uploads.sync and self._model is None and self.offset - self._flushed >= self._flush_at:
             os.posix_fadvise(self._open, self._flushed, self.offset - self._flushed, os.POSIX_FADV_DONTNEED)
-            self._flushed = self.offset
+            self._flushed, self._flush_at = self.offset, FLUSH_BYTES
 
     def _write(self, data: memoryview) -> None:
         while data:
@@ -154,18 +182,18 @@ class DiskUpload:
 
     def repeats(self, expected: Digest) -> bool:
         """See Upload."""
-        try:
-            fd = os.open(self._uploads.place(expected), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+        place = self._uploads.place(expected)
+        if self._model is not None:  # which had every byte
+            return self._model.is_at(place, self.offset) and self._digest(expected.algorithm) == expected
+        model = Model.find(place, self.offset)
+        if model is None:
             return False
-        try:
-            same = os.fstat(fd).st_size == self.offset and self._digest(expected.algorithm) == expected
-            return same and _same_bytes(fd, self._open, self.offset)
-        finally:
-            os.close(fd)
+        with model:
+            return self._digest(expected.algorithm) == expected and model.same(self._open)
 
     def commit(self, expected: Digest) -> Blob:
         """See Upload. Order: fsync of the bytes, rename to the blob's place, fsync of the directory."""
+        self._write_model()
         found = self._digest(expected.algorithm)
         if found != expected:
             self.cancel()
@@ -208,21 +236,20 @@ class DiskUpload:
         if self._fd is None:
             return
         if not self._ended:
-            self._uploads.remember(self._id, self._hashed)
+            self._keep()
+        if self._model is not None:
+            self._model.close()
         os.close(self._fd)
-        self._fd = None
+        self._model = self._fd = None
+
+    def _keep(self) -> None:
+        """Have on the disk what came, for who goes on: a full disk, or the end of this process, cost the client that alone."""
+        if self._model is None or self.offset <= KEPT_BYTES:
+            with contextlib.suppress(OSError):
+                self._write_model()
+            self._uploads.remember(self._id, self._hashed)
 
     @property
     def _open(self) -> int:
         assert self._fd is not None, "released"
         return self._fd
-
-
-def _same_bytes(one: int, other: int, size: int) -> bool:
-    """Whether two files of `size` bytes have the same: in buffers that are used again and stay in the processor's cache."""
-    here, there = bytearray(COMPARE_BYTES), bytearray(COMPARE_BYTES)
-    for start in range(0, size, COMPARE_BYTES):
-        count = os.preadv(one, [here], start)
-        if count != os.preadv(other, [there], start) or here != there:
-            return False
-    return True

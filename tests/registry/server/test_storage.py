@@ -69,3 +69,38 @@ def test_bytes_that_repeat_a_damaged_blob_do_not(tmp_path: Path) -> None:
         taken.append([content])
         assert not taken.repeats(digest)
         taken.cancel()
+
+
+def test_what_is_there_is_not_written_again_unless_it_was_damaged_meanwhile(tmp_path: Path) -> None:
+    blobs = DiskRegistryBlobs(tmp_path)
+    digest = blobs.add(DATA)
+    for damaged in (False, True):
+        taken = blobs.resume("a", blobs.start("a"))
+        assert taken is not None
+        taken.expect(digest, len(DATA))
+        taken.append([DATA[:500_000]])
+        if damaged:
+            blobs.path(digest).chmod(0o600)
+            os.truncate(blobs.path(digest), 600_000)
+        taken.append([DATA[500_000:]])
+        (upload,) = (tmp_path / "uploads").iterdir()
+        assert upload.stat().st_size == (len(DATA) if damaged else 0)
+        assert taken.repeats(digest) is not damaged
+        if damaged:
+            assert taken.commit(digest).size == len(DATA)
+        taken.cancel()
+    assert blobs.read(digest, 1 << 20) == DATA
+
+
+def test_a_blob_that_is_replaced_while_it_is_compared_is_not_what_was_compared(tmp_path: Path) -> None:
+    blobs = DiskRegistryBlobs(tmp_path)
+    digest = blobs.add(DATA)
+    taken = blobs.resume("a", blobs.start("a"))
+    assert taken is not None
+    taken.expect(digest, len(DATA))
+    taken.append([DATA])
+    blobs.delete(digest)
+    assert not taken.repeats(digest)
+    blobs.path(digest).write_bytes(b"x" * len(DATA))
+    assert not taken.repeats(digest)
+    assert taken.commit(digest).size == len(DATA) and blobs.read(digest, 1 << 20) == DATA
