@@ -16,6 +16,12 @@ def _bridge(networks: Networks, state: Path) -> NetworkDriver:
     return Bridge(networks, state)
 
 
+def _macvlan(networks: Networks, state: Path) -> NetworkDriver:
+    from network.macvlan import Macvlan
+
+    return Macvlan(networks, state)
+
+
 def _host(networks: Networks, state: Path) -> NetworkDriver:
     from network.plain import Plain
 
@@ -37,6 +43,7 @@ def _overlay(networks: Networks, state: Path) -> NetworkDriver:
 DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {
     "bridge": _bridge,
     "host": _host,
+    "macvlan": _macvlan,
     "null": _null,
     "overlay": _overlay,
 }

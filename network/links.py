@@ -27,8 +27,8 @@ from network.netlink import (
 
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _UP = 1
-_ADDRESS, _NAME, _MTU, _MASTER, _INFO, _ALIAS, _NS_FD = 1, 3, 4, 10, 18, 20, 28
-_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_ADDRESS, _NAME, _MTU, _LOWER, _MASTER, _INFO, _ALIAS, _NS_FD = 1, 3, 4, 5, 10, 18, 20, 28
+_INFO_KIND, _INFO_DATA, _VETH_PEER, _MACVLAN_MODE, _VLAN_ID = 1, 2, 1, 1, 1
 _NODAD = 0x02
 _ONLINK = 4
 
@@ -112,6 +112,32 @@ def add_veth(netlink: Netlink, name: str, bridge: int, peer: str, netns: int, ma
     info = attribute(_INFO, attribute(_INFO_KIND, "veth") + data)
     given = attribute(_NAME, name) + attribute(_MTU, mtu) + attribute(_MASTER, bridge)
     netlink.request(NEWLINK, _link(0, _UP, _UP) + given + info, CREATE | EXCL)
+
+
+def add_pair(netlink: Netlink, name: str, peer: str) -> None:
+    """Make two links that lead to each other, both here and not switched on. Harmless where they are."""
+    with contextlib.suppress(FileExistsError):
+        _add(netlink, name, "veth", attribute(_VETH_PEER, _link() + attribute(_NAME, peer)))
+
+
+def add_macvlan(netlink: Netlink, lower: int, name: str, netns: int, mac: str, mode: int) -> None:
+    """Make a link with a hardware address of its own on the one with the index `lower`, in the namespace behind `netns`."""
+    given = attribute(_LOWER, lower) + attribute(_NS_FD, netns) + attribute(_ADDRESS, mac_bytes(mac))
+    _add(netlink, name, "macvlan", attribute(_MACVLAN_MODE, mode), given)
+
+
+def add_vlan(netlink: Netlink, name: str, lower: int, id: int) -> None:
+    """Make a link of the frames of `lower` that wear the tag `id`, not switched on."""
+    _add(netlink, name, "vlan", attribute(_VLAN_ID, struct.pack("=H", id)), attribute(_LOWER, lower))
+
+
+def _add(netlink: Netlink, name: str, kind: str, data: bytes, given: bytes = b"") -> None:
+    info = attribute(_INFO, attribute(_INFO_KIND, kind) + attribute(_INFO_DATA, data))
+    netlink.request(NEWLINK, _link() + attribute(_NAME, name) + given + info, CREATE | EXCL)
+
+
+def set_mac(netlink: Netlink, index: int, mac: str) -> None:
+    netlink.request(SETLINK, _link(index) + attribute(_ADDRESS, mac_bytes(mac)))
 
 
 def delete(netlink: Netlink, name: str) -> bool:

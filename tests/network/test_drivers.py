@@ -11,6 +11,7 @@ from core.errors import Conflict, NotFound
 from network.bridge import Bridge
 from network.drivers import make_driver
 from network.hub import Hub
+from network.macvlan import MODE, Macvlan
 from network.memory import Memory
 from network.model import Network
 from network.options import MTU
@@ -42,6 +43,14 @@ class TestOverlay(DriverContract):
             write(hub.networks.root, Cluster((etcd.url,), "127.0.0.1", "0" * 32))
             with Overlay(hub.networks, hub.state) as driver:
                 yield driver
+
+
+class TestMacvlan(DriverContract):
+    bad_options = {MODE: "sideways"}
+
+    @pytest.fixture
+    def driver(self, hub: Hub) -> NetworkDriver:
+        return Macvlan(hub.networks, hub.state)
 
 
 class TestMemory(DriverContract):
