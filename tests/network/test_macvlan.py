@@ -13,7 +13,7 @@ from core import syscalls
 from core.errors import Conflict, InvalidInput, Unsupported
 from network import links
 from network.hub import Hub
-from network.macvlan import MODE, PARENT, Macvlan
+from network.macvlan import MODE, PARENT, Macvlan, parent_of
 from network.model import Endpoint, Network, Subnet
 from network.netlink import Netlink
 from network.sandbox import Sandbox
@@ -181,15 +181,21 @@ def test_without_a_parent_the_containers_are_among_themselves(world: World) -> N
     with Sandbox(os.open("/proc/thread-self/ns/net", os.O_RDONLY)) as host:
         for sandbox, address in ((one, here.addresses[0]), (two, there.addresses[0])):
             assert not reaches(host, sandbox, address.partition("/")[0], 0.2)
-        _answer_for(one, network, "10.83.0.200")
-        assert not reaches(one, host, "10.83.0.200", 0.4)
+        _lead_to_the_host(one, network, "10.83.0.200")
+        with socket.socket(type=socket.SOCK_DGRAM) as heard:
+            heard.bind(("0.0.0.0", 4000))
+            heard.settimeout(0.4)
+            with one.entered(), socket.socket(type=socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"in", ("10.83.0.200", 4000))
+            with pytest.raises(TimeoutError):
+                heard.recv(10)
     for endpoint in (here, there):
         world.hub.detach(endpoint)
     world.driver.clear(network)
     assert not exists(f"dm-{network.id[:12]}") and not exists(f"dp-{network.id[:12]}")
 
 
-def _answer_for(sandbox: Sandbox, network: Network, address: str) -> None:
+def _lead_to_the_host(sandbox: Sandbox, network: Network, address: str) -> None:
     """Let the sandbox know the way to an address of the host, as somebody who means no good would: by the far end's hardware
     address."""
     import subprocess
@@ -332,6 +338,9 @@ class TestVlans:
                 with contextlib.suppress(Killed), Netlink() as netlink:
                     world.driver._raise(netlink, network)
             world.container(network)
+            with Netlink() as netlink:
+                parent = links.find(netlink, parent_of(network))
+                assert links.is_on(netlink, parent) and links.alias_of(netlink, parent).startswith("lamella_")
             for endpoint in world.hub.networks.endpoints(network):
                 world.hub.detach(endpoint)
             world.driver.clear(network)
