@@ -10,7 +10,8 @@ from network import links
 from network.bridge import configure
 from network.model import Endpoint, Network
 from network.netlink import Netlink
-from network.sandbox import Sandbox, write_sysctl
+from network.sandbox import Sandbox
+from network.sysctl import write_sysctl
 from network.tables import Networks
 
 PARENT = "parent"

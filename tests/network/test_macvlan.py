@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from core import syscalls
 from core.errors import Conflict, InvalidInput, Unsupported
 from network import links
 from network.hub import Hub
@@ -19,23 +18,10 @@ from network.netlink import Netlink
 from network.sandbox import Sandbox
 from network.tables import new_id
 from tests.conftest import needs
+from tests.suites.networks import fresh
 
 pytestmark = needs("nft")
 OUT_THERE = "10.83.0.254"
-
-
-def fresh() -> Sandbox:
-    """A network namespace without a name, gone when it is closed."""
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
-        syscalls.unshare(syscalls.CLONE_NEWNET)
-        made = Sandbox(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-        with Netlink() as netlink:
-            links.switch_on(netlink, 1)
-        syscalls.setns(before, syscalls.CLONE_NEWNET)
-    finally:
-        os.close(before)
-    return made
 
 
 class World:

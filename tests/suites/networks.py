@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from core import syscalls
 from core.errors import InvalidInput
 from core.value import replace
 from network import ipam
 from network.hub import Hub
-from network.links import find
+from network.links import find, switch_on
 from network.model import Endpoint, Network
 from network.netlink import Netlink
 from network.protocol import NetworkDriver
@@ -37,7 +38,9 @@ class DriverContract:
         made = ipam.settle(driver.create(made), hub.networks.all())
         hub.networks.add(made)
         yield made
-        driver.clear(made)
+        for _ in range(2):
+            driver.clear(made)
+            driver.remove(made)
 
     def _endpoint(self, hub: Hub, network: Network) -> Endpoint:
         made = Endpoint(new_id(), network.id, new_id(), "eth0", "", gateways=("?",))
@@ -87,3 +90,17 @@ class DriverContract:
     ) -> None:
         with pytest.raises(InvalidInput):
             driver.create(replace(network, options=self.bad_options))
+
+
+def fresh() -> Sandbox:
+    """A network namespace without a name, gone when it is closed."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        made = Sandbox(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        with Netlink() as netlink:
+            switch_on(netlink, 1)
+        syscalls.setns(before, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(before)
+    return made
