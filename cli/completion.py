@@ -95,6 +95,15 @@ def complete_networks(ctx: click.Context, parameter: click.Parameter, incomplete
     return _complete(ctx, incomplete, names)
 
 
+def complete_network_drivers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Drivers of which networks can be created, and plug-ins, that begin like `incomplete`."""
+    from core.plugins import names
+    from network.drivers import DRIVERS
+
+    found = [name for name in DRIVERS if name not in ("host", "null")] + names()
+    return [name for name in dict.fromkeys(found) if name.startswith(incomplete)][:MAX_NAMES]
+
+
 def _image_names(store: Store, incomplete: str) -> Iterable[str]:
     for hidden in ("docker.io/library/", "docker.io/", ""):  # what a familiar name leaves out
         for name in store.tags.beginning(hidden + incomplete, MAX_NAMES):

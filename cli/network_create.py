@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.completion import complete_network_drivers
 from cli.spelling import DockerCommand
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 @click.command(cls=DockerCommand, short_help="Create a network")
 @click.argument("name")
-@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="Who lays the wires.  [default: bridge]")
+@click.option(
+    "-d", "--driver", default="bridge", metavar="DRIVER", shell_complete=complete_network_drivers,
+    help="Who lays the wires: bridge, macvlan, or the name of a plug-in.  [default: bridge]",
+)  # fmt: skip
 @click.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="A range of addresses, such as 10.9.0.0/16.")
 @click.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="The host's address in a subnet.")
 @click.option(
@@ -44,10 +48,17 @@ def create(
       lamella network create app
       lamella network create --subnet 10.9.0.0/16 --gateway 10.9.0.1 --ip-range 10.9.4.0/24 lab
       lamella network create --internal vault
+      lamella network create -d macvlan -o parent=eth0.50 --subnet 10.50.0.0/24 --gateway 10.50.0.1 lan
+      lamella network create -d weaver -o colour=red lab
     """
     from cli.wiring import open_hub
+    from core.errors import Unsupported
     from network.model import Network
 
+    if ipam_driver != "default":
+        raise Unsupported(
+            f"there is no IPAM driver {ipam_driver}", "leave --ipam-driver out: lamella gives the addresses"
+        )
     wanted = Network(
         "", name, driver, "", subnets_of(subnets, gateways, ranges, reserved), internal, attachable, ipv6,
         dict(map(pair, options)), dict(map(pair, labels)),

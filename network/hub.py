@@ -177,6 +177,10 @@ class Hub(Closing):
                 if not self.networks.endpoints(network):
                     with contextlib.suppress(LamellaError):  # a driver that is not here has nothing to clear here
                         self.driver(network).clear(network)
+            if any(self.state.glob("told.*")):
+                from network.remote import tell_of_ends
+
+                tell_of_ends(self.networks, self.state)
         return self.networks.used()
 
     def close(self) -> None:
@@ -187,6 +191,8 @@ class Hub(Closing):
         self.networks.close()
 
 
-def gateways(network: Network) -> tuple[str, ...]:
-    """Where a default route on this network goes; nowhere from an internal one."""
+def gateways(network: Network, endpoint: Endpoint | None = None) -> tuple[str, ...]:
+    """Where a default route on this network goes, or on this endpoint of it; nowhere from an internal one."""
+    if endpoint is not None and endpoint.way_out is not None:
+        return () if network.internal else endpoint.way_out
     return () if network.internal else tuple(subnet.gateway for subnet in network.subnets if subnet.gateway)

@@ -14,6 +14,7 @@ from network.netlink import (
     DELROUTE,
     DUMP,
     EXCL,
+    GETADDR,
     GETLINK,
     NEWADDR,
     NEWLINK,
@@ -26,11 +27,12 @@ from network.netlink import (
 )
 
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
-_UP = 1
+_UP, _LOOPBACK = 1, 8
 _ADDRESS, _NAME, _MTU, _LOWER, _MASTER, _INFO, _ALIAS, _NS_FD = 1, 3, 4, 5, 10, 18, 20, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER, _MACVLAN_MODE, _VLAN_ID = 1, 2, 1, 1, 1
 _NODAD = 0x02
 _ONLINK = 4
+_SCOPE_LINK = 253
 
 
 def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -91,6 +93,22 @@ def add_bridge(netlink: Netlink, name: str, mtu: int, mac: str) -> None:
     given = attribute(_NAME, name) + attribute(_MTU, mtu) + attribute(_ADDRESS, mac_bytes(mac))
     with contextlib.suppress(FileExistsError):
         netlink.request(NEWLINK, _link() + given + info, CREATE | EXCL)
+
+
+def is_in_use(netlink: Netlink, index: int) -> bool:
+    """Whether the host does something with the link: it has an address, is part of a bridge, or says that it is lamella's."""
+    answer = netlink.ask(GETLINK, _link(index))[0]
+    known = attributes(answer[_LINK.size :])
+    mine = known.get(_ALIAS, b"").startswith(b"lamella_")
+    if _LINK.unpack_from(answer)[3] & _LOOPBACK or _MASTER in known or mine:
+        return True
+    addresses = (struct.unpack_from("=BBBBI", one) for one in netlink.ask(GETADDR, bytes(8), DUMP))
+    return any(on == index and scope < _SCOPE_LINK for _, _, _, scope, on in addresses)
+
+
+def move(netlink: Netlink, index: int, netns: int, name: str) -> None:
+    """Move the link to the namespace behind `netns`, where it is switched off and called `name`."""
+    netlink.request(SETLINK, _link(index) + attribute(_NS_FD, netns) + attribute(_NAME, name))
 
 
 def rename(netlink: Netlink, index: int, name: str) -> None:
@@ -181,6 +199,13 @@ def add_default_route(netlink: Netlink, index: int, gateway: str) -> None:
         netlink.request(NEWROUTE, _route(index, gateway), CREATE | EXCL)
 
 
+def add_route(netlink: Netlink, index: int, target: str, gateway: str) -> None:
+    """What goes to the network `target` goes through the link: to `gateway`, or to whom it is for if that is empty.
+    Harmless to repeat."""
+    with contextlib.suppress(FileExistsError):
+        netlink.request(NEWROUTE, _route(index, gateway, target), CREATE | EXCL)
+
+
 def clear_default_routes(netlink: Netlink) -> None:
     """Take away every default route of this namespace. Harmless to repeat."""
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -190,11 +215,17 @@ def clear_default_routes(netlink: Netlink) -> None:
                 netlink.request(DELROUTE, head)
 
 
-def _route(index: int, gateway: str) -> bytes:
-    family = family_of(gateway)
-    table, static, universe, unicast = 254, 4, 0, 1
-    head = struct.pack("=BBBBBBBBI", family, 0, 0, 0, table, static, universe, unicast, _ONLINK)
-    return head + attribute(5, socket.inet_pton(family, gateway)) + attribute(4, index)
+def _route(index: int, gateway: str, target: str = "") -> bytes:
+    family = family_of(gateway or target)
+    plain, _, prefix = target.partition("/")
+    table, static, unicast = 254, 4, 1
+    scope, flags = (0, _ONLINK) if gateway else (_SCOPE_LINK, 0)
+    route = struct.pack("=BBBBBBBBI", family, int(prefix or 0), 0, 0, table, static, scope, unicast, flags)
+    if plain:
+        route += attribute(1, socket.inet_pton(family, plain))
+    if gateway:
+        route += attribute(5, socket.inet_pton(family, gateway))
+    return route + attribute(4, index)
 
 
 def family_of(address: str) -> int:

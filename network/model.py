@@ -95,7 +95,8 @@ class Endpoint(Value):
     """Where a container hangs on a network.
 
     `addresses` are written with their prefix length. `names` are what others call the container there, its own name first.
-    `gateways` is empty where the container's default route goes another way. `links` are for the driver (its own words).
+    `gateways` is empty where the container's default route goes another way; `way_out` is where it would go, if not to the
+    network's own. `links` are for the driver (its own words).
     """
 
     id: str
@@ -109,6 +110,7 @@ class Endpoint(Value):
     ports: tuple[Port, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     priority: int = 0
+    way_out: tuple[str, ...] | None = None
 
     @property
     def plain(self) -> tuple[str, ...]:

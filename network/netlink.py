@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from core.closing import Closing
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
-NEWADDR, DELADDR, NEWROUTE, DELROUTE = 20, 21, 24, 25
+NEWADDR, DELADDR, GETADDR, NEWROUTE, DELROUTE = 20, 21, 22, 24, 25
 REQUEST, ACK, EXCL, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port

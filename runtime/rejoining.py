@@ -137,7 +137,7 @@ def _choose_way_out(hub: Hub, endpoints: list[Endpoint], sandbox: Sandbox) -> No
     outlet = way_out(networks, order)
     routes = []
     for number, (endpoint, network) in enumerate(zip(endpoints, networks, strict=True)):
-        wanted = gateways(network) if number == outlet else ()
+        wanted = gateways(network, endpoint) if number == outlet else ()
         if wanted != endpoint.gateways:
             hub.networks.put_endpoint(replace(endpoint, gateways=wanted))
         routes += [(endpoint.interface, gateway) for gateway in wanted]

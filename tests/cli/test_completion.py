@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,24 @@ def test_images_and_containers_are_completed(store: Store, make: Make) -> None:
         assert "apache" in completed(store, f"lamella {command} ap")
     assert completed(store, "lamella cp ap") == ["apache:", "april:"]
     assert completed(store, "lamella cp apache:/etc/x ./y") == ["./y"]
+
+
+def test_drivers_of_networks_are_completed(store: Store) -> None:
+    name = f"lamella-test-{os.urandom(4).hex()}"
+    path = Path(f"/run/docker/plugins/{name}.sock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(path))
+    except PermissionError:
+        pytest.skip("needs root")
+    try:
+        assert completed(store, "lamella network create -d m") == ["macvlan"]
+        assert completed(store, f"lamella network create --driver {name[:17]}") == [name]
+        assert {"bridge", "macvlan", name} <= set(completed(store, "lamella network create -d "))
+        assert completed(store, "lamella network create -d nu") == []
+    finally:
+        path.unlink()
 
 
 def test_an_unknown_command_completes_to_nothing(store: Store) -> None:

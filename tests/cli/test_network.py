@@ -83,6 +83,8 @@ def test_names_are_given_once(cli: Cli, store: Store) -> None:
         (("--subnet", "10.1.0.0/16", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"), "cannot configure multiple gateways"),
         (("--subnet", "ten"), "invalid subnet ten"),
         (("-d", "weave"), 'plugin "weave" not found'),
+        (("--ipam-driver", "weave"), "there is no IPAM driver weave"),
+        (("-d", "macvlan", "-o", "parent=lo"), "loopback interface is not a valid macvlan parent link"),
         (("-d", "host"), 'only one instance of "host" network is allowed'),
         (("-o", "com.docker.network.bridge.enable_icc=perhaps"), "failed to parse com.docker.network.bridge.enable_icc value"),
         (("-o", "com.docker.network.bridge.name=far-too-long-for-a-name"), "invalid bridge name"),

@@ -9,7 +9,6 @@ import pytest
 
 from core.errors import Conflict, NotFound
 from network.bridge import Bridge
-from network.drivers import make_driver
 from network.hub import Hub
 from network.macvlan import MODE, Macvlan
 from network.memory import Memory
@@ -18,9 +17,11 @@ from network.options import MTU
 from network.overlay.driver import Overlay
 from network.overlay.settings import Cluster, write
 from network.protocol import NetworkDriver
+from network.remote import Remote
 from tests.conftest import needs
 from tests.suites.etcds import OwnEtcd
 from tests.suites.networks import DriverContract
+from tests.suites.plugged import example
 
 pytestmark = needs("nft")
 
@@ -53,6 +54,17 @@ class TestMacvlan(DriverContract):
         return Macvlan(hub.networks, hub.state)
 
 
+class TestRemote(DriverContract):
+    """With the plug-in of `examples/network-plugin`."""
+
+    bad_options = {"colour": "red"}
+
+    @pytest.fixture
+    def driver(self, hub: Hub) -> Iterator[NetworkDriver]:
+        with example("network-plugin") as plugin:
+            yield Remote(plugin.name, hub.networks, hub.state)
+
+
 class TestMemory(DriverContract):
     bad_options = {"refuse": "yes"}
     real = False
@@ -69,5 +81,5 @@ def test_there_is_one_host_and_one_none(hub: Hub) -> None:
 
 
 def test_a_driver_that_is_not_here_is_said_by_name(hub: Hub) -> None:
-    with pytest.raises(NotFound, match='plugin "weave" not found'):
-        make_driver("weave", hub.networks, hub.state)
+    with pytest.raises(NotFound, match='could not find plugin weave in v1 plugin registry: plugin "weave" not found'):
+        hub.create(Network("", "second", "weave", ""))

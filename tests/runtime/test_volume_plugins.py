@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Lamella, needs
-from tests.suites.plugged import plugin
+from tests.conftest import Lamella, needs
+from tests.suites.plugged import example, plugin
 
 pytestmark = needs("busybox", "crun", "conmon")
 Run = Callable[..., str]
@@ -103,22 +99,12 @@ class TestPlugins:
             lamella("volume", "rm", "-f", "x1")
 
     def test_the_example_is_a_plugin(self, run: Run, lamella: Lamella, tmp_path: Path) -> None:
-        name = f"lamella-test-{os.urandom(4).hex()}"
-        script = ROOT / "examples/volume-plugin/plugin.py"
-        process = subprocess.Popen([sys.executable, script, name, tmp_path / "kept"], stderr=subprocess.DEVNULL)
-        try:
-            for _ in range(200):
-                if Path(f"/run/docker/plugins/{name}.sock").exists():
-                    break
-                time.sleep(0.05)
-            lamella("volume", "create", "-d", name, "data")
+        with example("volume-plugin", tmp_path / "kept") as plugin:
+            lamella("volume", "create", "-d", plugin.name, "data")
             run("-v", "data:/d", "echo hi > /d/f")
             assert (tmp_path / "kept/data/f").read_text() == "hi\n"
             assert lamella("volume", "inspect", "-f", "{{.Status.files}}", "data").stdout == "1\n"
-            assert lamella("volume", "create", "-d", name, ".bad", check=False).returncode == 1
+            assert lamella("volume", "create", "-d", plugin.name, ".bad", check=False).returncode == 1
             lamella("volume", "rm", "data")
             assert not (tmp_path / "kept/data").exists()
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(10)
-        assert not Path(f"/run/docker/plugins/{name}.sock").exists()
+        assert not Path(f"/run/docker/plugins/{plugin.name}.sock").exists()

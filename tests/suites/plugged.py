@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import ROOT
+
+SOCKETS = Path("/run/docker/plugins")
 Answer = Callable[[str, dict[str, Any]], Any]
 
 
@@ -57,3 +65,36 @@ def plugin(path: Path, answer: Answer) -> Iterator[list[tuple[str, dict[str, Any
         thread.join()
         server.server_close()
         path.unlink(missing_ok=True)
+
+
+class Example:
+    """The plug-in of a folder of `examples`, under a name of its own; `start` and `stop` may be repeated."""
+
+    def __init__(self, folder: str, *arguments: object) -> None:
+        self.name = f"lamella-test-{os.urandom(4).hex()}"
+        self._command = [sys.executable, ROOT / "examples" / folder / "plugin.py", self.name, *map(str, arguments)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 30
+        while not (SOCKETS / f"{self.name}.sock").exists():
+            assert time.monotonic() < end and self._process.poll() is None
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(30)
+            self._process = None
+
+
+@contextlib.contextmanager
+def example(folder: str, *arguments: object) -> Iterator[Example]:
+    """One that runs."""
+    made = Example(folder, *arguments)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
