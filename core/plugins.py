@@ -83,10 +83,10 @@ class Plugin(Value):
             answer = json.loads(raw) if raw.strip() else {}
         except (ValueError, RecursionError):
             answer = None
+        if status == 404:  # whatever it says of that
+            raise MethodMissing(f"the plug-in {self.name} does not know {method}")
         if isinstance(answer, dict) and answer.get("Err"):
             raise PluginError(_line(answer["Err"]), f"the plug-in {self.name} says so")
-        if status == 404:
-            raise MethodMissing(f"the plug-in {self.name} does not know {method}")
         if status != 200:
             raise PluginError(f"{method}: {_line(raw.decode(errors='replace')) or f'HTTP status {status}'}")
         if not isinstance(answer, dict):

@@ -27,7 +27,7 @@ class Remote:
     has been restarted; and of the end of what it knows also after it has been away."""
 
     gateways = True
-    publishes = False
+    publishes = True  # the plug-in does, or it does not know how, and they are forgotten
 
     def __init__(self, name: str, networks: Networks, state: Path) -> None:
         self.name = name
@@ -95,9 +95,26 @@ class Remote:
                 index = links.find(netlink, endpoint.interface)
                 for route in joined.routes:
                     links.add_route(netlink, index, route.target, route.via)
+            self._publish(plugin, network, endpoint)
         except OSError as error:
             text = f"the interface {joined.interface} of the plug-in {self.name}: {error.strerror or error}"
             raise Unavailable(text, "ask whoever wrote the plug-in") from error
+
+    def _publish(self, plugin: Plugin, network: Network, endpoint: Endpoint) -> None:
+        """Have the endpoint's ports lead to it. They are held by the container's keeper, as any network's."""
+        if not endpoint.ports:
+            return
+        body = {"NetworkID": network.id, "EndpointID": endpoint.id, "Options": _options(endpoint)}
+        try:
+            plugin.call(f"{KIND}.ProgramExternalConnectivity", body, seconds=LONG)
+        except MethodMissing:
+            self._networks.put_endpoint(replace(endpoint, ports=()))
+        except PluginError as error:
+            name = endpoint.names[0] if endpoint.names else endpoint.id[:12]
+            raise Unavailable(
+                f"driver failed programming external connectivity on endpoint {name} ({endpoint.id}): remote: {error.message}",
+                f"the plug-in {self.name} says so",
+            ) from error
 
     def _join(self, plugin: Plugin, endpoint: Endpoint, sandbox: Sandbox) -> tuple[Endpoint, answers.Joined]:
         """Tell the plug-in of the endpoint; what that is then, with a hardware address if it must have one, and what the
@@ -110,7 +127,7 @@ class Remote:
             "AddressIPv6": next((one for one in endpoint.addresses if ":" in one), ""),
             "MacAddress": endpoint.mac if asked else "",
         }
-        options = dict(endpoint.options)
+        options = _options(endpoint)
         answer = plugin.call(f"{KIND}.CreateEndpoint", {**both, "Interface": given, "Options": options}, seconds=LONG)
         mac = answers.mac(self.name, answer, endpoint, asked=asked)
         body = {**both, "SandboxKey": sandbox.key, "Options": options}
@@ -150,7 +167,9 @@ def _untell(state: Path, known: Told) -> None:
     body = {"NetworkID": known.network, **({"EndpointID": known.endpoint} if known.endpoint else {})}
     try:
         plugin = find(known.plugin)
-        for method in ("Leave", "DeleteEndpoint") if known.endpoint else ("DeleteNetwork",):
+        for method in (
+            ("RevokeExternalConnectivity", "Leave", "DeleteEndpoint") if known.endpoint else ("DeleteNetwork",)
+        ):
             with contextlib.suppress(PluginError, MethodMissing):  # it does not know it
                 plugin.call(f"{KIND}.{method}", body, seconds=_PATIENCE)
     except LamellaError:
@@ -173,6 +192,23 @@ def _bring(name: str, inside: str, mac: str, sandbox: Sandbox) -> str:
         if mac:
             links.set_mac(netlink, index, mac)
         return links.mac_of(netlink, index)
+
+
+def _options(endpoint: Endpoint) -> dict[str, Any]:
+    """The driver's options that the user gave for the endpoint, and its ports, in the protocol's shape."""
+    numbers = {"tcp": 6, "udp": 17, "sctp": 132}
+    exposed = {(numbers[port.protocol], port.container_port): None for port in endpoint.ports}
+    return {
+        **endpoint.options,
+        "com.docker.network.endpoint.exposedports": [{"Proto": proto, "Port": port} for proto, port in exposed],
+        "com.docker.network.portmap": [
+            {
+                "Proto": numbers[port.protocol], "IP": "", "Port": port.container_port, "HostPort": port.host_port,
+                "HostIP": "" if port.host_address == "0.0.0.0" else port.host_address, "HostPortEnd": port.host_port,
+            }
+            for port in endpoint.ports
+        ],
+    }  # fmt: skip
 
 
 def _ipam_data(subnet: Subnet) -> dict[str, Any]:

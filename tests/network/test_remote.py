@@ -14,7 +14,7 @@ import pytest
 from core.errors import InvalidInput, LamellaError, NotFound, Unavailable
 from network import links, remote
 from network.hub import Hub
-from network.model import Endpoint, Network, Subnet
+from network.model import Endpoint, Network, Port, Subnet
 from network.netlink import Netlink
 from network.tables import new_id
 from tests.conftest import needs
@@ -68,8 +68,8 @@ class Plugged:
     def network(self, **options: str) -> Network:
         return self.hub.create(Network("", "na", self.name, "", RANGE, options=options))
 
-    def container(self, network: Network, mac: str = "") -> Endpoint:
-        endpoint = Endpoint(new_id(), network.id, new_id(), "eth0", mac, names=("web",), gateways=("?",))
+    def container(self, network: Network, mac: str = "", ports: tuple[Port, ...] = ()) -> Endpoint:
+        endpoint = Endpoint(new_id(), network.id, new_id(), "eth0", mac, names=("web",), gateways=("?",), ports=ports)
         self.hub.attach(network, endpoint, self.sandbox)
         return self.hub.networks.endpoints(network)[0]
 
@@ -111,8 +111,10 @@ def test_it_is_told_of_networks_and_endpoints_in_the_protocol_s_shape(plugged: P
     endpoint = plugged.container(network, mac="02:87:00:00:00:09")
     both = {"NetworkID": network.id, "EndpointID": endpoint.id}
     interface = {"Address": "10.87.0.2/24", "AddressIPv6": "fd87::2/64", "MacAddress": "02:87:00:00:00:09"}
-    assert plugged.told("CreateEndpoint") == [{**both, "Interface": interface, "Options": {}}]
-    assert plugged.told("Join")[0] == {**both, "SandboxKey": plugged.told("Join")[0]["SandboxKey"], "Options": {}}
+    options = {"com.docker.network.endpoint.exposedports": [], "com.docker.network.portmap": []}
+    assert plugged.told("CreateEndpoint") == [{**both, "Interface": interface, "Options": options}]
+    assert plugged.told("Join")[0] == {**both, "SandboxKey": plugged.told("Join")[0]["SandboxKey"], "Options": options}
+    assert plugged.told("ProgramExternalConnectivity") == []
     assert seen == [os.fstat(plugged.sandbox.fd).st_ino]
     plugged.hub.detach(endpoint)
     assert plugged.told("Leave", "DeleteEndpoint") == [both, both]
@@ -150,6 +152,38 @@ def test_an_interface_keeps_its_own_address_where_nobody_asks_for_another(plugge
     with Netlink() as netlink:
         own = links.mac_of(netlink, links.find(netlink, "inner"))
     assert plugged.container(plugged.network()).mac == own and own in plugged.inside("link", "show", "eth0")
+
+
+PORTS = (Port("0.0.0.0", 8080, 80, "tcp"), Port("127.0.0.1", 5353, 53, "udp"))
+
+
+def test_it_is_asked_to_publish_ports_in_the_protocol_s_shape(plugged: Plugged) -> None:
+    endpoint = plugged.container(plugged.network(), ports=PORTS)
+    options = {
+        "com.docker.network.endpoint.exposedports": [{"Proto": 6, "Port": 80}, {"Proto": 17, "Port": 53}],
+        "com.docker.network.portmap": [
+            {"Proto": 6, "IP": "", "Port": 80, "HostIP": "", "HostPort": 8080, "HostPortEnd": 8080},
+            {"Proto": 17, "IP": "", "Port": 53, "HostIP": "127.0.0.1", "HostPort": 5353, "HostPortEnd": 5353},
+        ],
+    }
+    both = {"NetworkID": endpoint.network, "EndpointID": endpoint.id}
+    assert plugged.told("ProgramExternalConnectivity") == [{**both, "Options": options}]
+    assert plugged.told("CreateEndpoint")[0]["Options"] == options == plugged.told("Join")[0]["Options"]
+    assert endpoint.ports == PORTS
+    plugged.hub.detach(endpoint)
+    assert plugged.told("RevokeExternalConnectivity") == [both]
+
+
+def test_ports_are_forgotten_where_it_cannot_publish_and_a_refusal_is_docker_s_line(plugged: Plugged) -> None:
+    network = plugged.network()
+    plugged.answers["NetworkDriver.ProgramExternalConnectivity"] = {"Err": "taken"}
+    said = r"driver failed programming external connectivity on endpoint web \(.*\): remote: taken"
+    with pytest.raises(Unavailable, match=said):
+        plugged.container(network, ports=PORTS)
+    subprocess.run(["ip", "link", "add", "inner", "type", "veth", "peer", "name", "again"], check=True)
+    plugged.inside("link", "del", "eth0")
+    plugged.answers["NetworkDriver.ProgramExternalConnectivity"] = (404, b'{"Err": "what?"}')
+    assert plugged.container(network, ports=PORTS).ports == ()
 
 
 MANY = [{"Destination": f"10.99.{number}.0/24", "RouteType": 1} for number in range(256)] * 2
@@ -256,7 +290,8 @@ def test_what_it_has_missed_it_is_told_when_it_is_back(plugged: Plugged) -> None
     plugged.hub.clear(lambda id: True)
     both = {"NetworkID": network.id, "EndpointID": endpoint.id}
     assert [(method, body) for method, body in plugged.calls if method != "Plugin.Activate"] == [
-        ("NetworkDriver.Leave", both), ("NetworkDriver.DeleteEndpoint", both),
+        ("NetworkDriver.RevokeExternalConnectivity", both), ("NetworkDriver.Leave", both),
+        ("NetworkDriver.DeleteEndpoint", both),
         ("NetworkDriver.DeleteNetwork", {"NetworkID": network.id}),
     ]  # fmt: skip
     plugged.calls.clear()

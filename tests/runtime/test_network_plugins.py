@@ -12,7 +12,7 @@ from network.links import with_alias
 from network.netlink import Netlink
 from network.told import told
 from runtime.state import state_directory
-from tests.conftest import Lamella, needs
+from tests.conftest import Lamella, free_port, needs
 from tests.runtime.test_network_kills import kill_at, settled
 from tests.runtime.test_networks import Serve, _nothing_of_networks_is_left, address, ask, fetch, serve
 from tests.suites.plugged import Example, example
@@ -45,12 +45,13 @@ def made_links(plugin: Example) -> list[str]:
 def test_its_networks_are_networks(lamella: Lamella, serve: Serve, plugin: Example) -> None:
     id = lamella("network", "create", "-d", plugin.name, "-o", "mtu=1400", "--label", "a=b", "na").stdout.strip()
     assert f"np{id[:11]}" in made_links(plugin)
-    serve("web", "--network", "na", "-p", "80:80")
+    serve("web", "--network", "na", "-p", f"127.0.0.1:{free_port()}:80")
     there = address(lamella, "web", "na")
     assert fetch(there, 80) == "web" and ask(lamella, "na", "http://web/") == "web"
     found = json.loads(lamella("network", "inspect", "na").stdout)[0]
     assert (found["Driver"], found["Options"], found["Labels"]) == (plugin.name, {"mtu": "1400"}, {"a": "b"})
     assert [one["Name"] for one in found["Containers"].values()] == ["web"]
+    assert "->" not in lamella("ps", "--format", "{{.Ports}}").stdout  # which this one does not publish
     mac = next(iter(found["Containers"].values()))["MacAddress"]
     link = lamella("exec", "web", "ip", "link", "show", "eth0").stdout
     assert "mtu 1400" in link and mac in link
