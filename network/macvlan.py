@@ -65,13 +65,17 @@ class Macvlan:
 
     def attach(self, network: Network, endpoint: Endpoint, sandbox: Sandbox) -> None:
         chosen = mode(network)
+        # Linux before 6.15 refuses a name that the host has too, which may well have an eth0.
+        name = f"mv{endpoint.id[:12]}"
         try:
             with Netlink() as netlink:
                 lower = self._raise(netlink, network)
-                links.add_macvlan(netlink, lower, endpoint.interface, sandbox.fd, endpoint.mac, MODES[chosen])
-            if chosen == PASSTHRU:  # it came with the parent's address; this gives both the one that was asked for
-                with sandbox.entered(), Netlink() as netlink:
-                    links.set_mac(netlink, links.find(netlink, endpoint.interface), endpoint.mac)
+                links.add_macvlan(netlink, lower, name, sandbox.fd, endpoint.mac, MODES[chosen])
+            with sandbox.entered(), Netlink() as netlink:
+                index = links.find(netlink, name)
+                links.rename(netlink, index, endpoint.interface)
+                if chosen == PASSTHRU:  # it came with the parent's address; this gives both the one that was asked for
+                    links.set_mac(netlink, index, endpoint.mac)
             configure(sandbox, endpoint)
         except OSError as error:
             raise Conflict(
