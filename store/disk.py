@@ -70,7 +70,7 @@ class DiskBlobs:
     def path(self, digest: Digest) -> Path:
         """Where the blob is, if it is."""
         algorithm, _, digits = digest.partition(":")
-        return self.root / "blobs" / algorithm / digits[:2] / digits
+        return self.root.joinpath("blobs", algorithm, digits[:2], digits)
 
     def open(self, digest: Digest) -> VerifyingFile:
         try:

@@ -13,6 +13,11 @@ from registry.server.metadata.upkeep import TagRecord
 BLOB, MANIFEST, BYTES = 0, 1, 2  # what a review is about
 NO_REPOSITORY = 0
 REPOSITORY = "(SELECT id FROM repositories WHERE name = ?)"
+_STANDING = (  # of a blob: whether the repository has it, whether anybody has, whether a manifest of the repository refers to it
+    "SELECT EXISTS (SELECT 1 FROM blob_links WHERE repository = :owner AND digest = :digest), "
+    "EXISTS (SELECT 1 FROM blob_links WHERE digest = :digest), "
+    "EXISTS (SELECT 1 FROM manifest_references WHERE digest = :digest AND repository = :owner)"
+)
 
 
 def find(db: sqlite3.Connection, name: str) -> int | None:
@@ -62,11 +67,11 @@ def linked(db: sqlite3.Connection, digest: str) -> bool:
 
 def link(db: sqlite3.Connection, owner: int, digest: str, size: int, now: int, allowance: Allowance = FREE) -> None:
     """Give the repository a blob. Raises QuotaExceeded."""
-    sql = "SELECT 1 FROM blob_links WHERE repository = ? AND digest = ?"
-    if not db.execute(sql, (owner, digest)).fetchone():
-        grow(db, owner, size, 0 if linked(db, digest) else size, allowance)
+    here, anywhere, needed_here = db.execute(_STANDING, {"owner": owner, "digest": digest}).fetchone()
+    if not here:
+        grow(db, owner, size, 0 if anywhere else size, allowance)
         db.execute("INSERT INTO blob_links VALUES (?, ?, ?, ?)", (owner, digest, size, now))
-    if not referred(db, owner, digest):
+    if not needed_here:
         review(db, BLOB, owner, digest, now, pushed=True)
 
 
@@ -89,9 +94,11 @@ def grow(db: sqlite3.Connection, owner: int, more: int, in_all: int, allowance: 
     """Count bytes in, or out again. Raises QuotaExceeded: the caller's transaction must be undone then."""
     sql = "UPDATE repositories SET used = used + ? WHERE id = ? RETURNING used, name"
     used, name = db.execute(sql, (more, owner)).fetchone()
-    total = db.execute("UPDATE total SET used = used + ? RETURNING used", (in_all,)).fetchone()[0]
     if more > 0 and allowance.repository is not None and used > allowance.repository:
         raise QuotaExceeded(f"the repository {name}", used - more, more, allowance.repository)
+    if not in_all:
+        return
+    total = db.execute("UPDATE total SET used = used + ? RETURNING used", (in_all,)).fetchone()[0]
     if in_all > 0 and allowance.registry is not None and total > allowance.registry:
         raise QuotaExceeded("the registry", total - in_all, in_all, allowance.registry)
 

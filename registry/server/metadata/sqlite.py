@@ -77,7 +77,7 @@ class SqliteMetadata(SqliteUpkeep):
             rows.put(db, owner, manifest, now, allowance)
             for tag in tags:
                 rows.point(db, owner, tag, manifest.digest, now, fixed=tag in fixed)
-            if rows.needed(db, owner, manifest.digest):
+            if tags or rows.needed(db, owner, manifest.digest):
                 rows.forget(db, rows.MANIFEST, owner, manifest.digest)
             else:
                 rows.review(db, rows.MANIFEST, owner, manifest.digest, now, pushed=True)
