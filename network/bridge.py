@@ -12,6 +12,7 @@ from network.firewall import Firewall, NftFailed, program
 from network.ipam import mac_for
 from network.model import Endpoint, Network
 from network.netlink import Netlink
+from network.routing import let_forward
 from network.sysctl import read_sysctl, write_sysctl
 from network.tables import Networks
 
@@ -76,7 +77,7 @@ class Bridge:
                 links.add_address(netlink, index, f"{subnet.gateway}/{subnet.prefix}")
         # So that what comes from 127.0.0.1 may be answered; the firewall keeps what comes from the bridge away from there.
         write_sysctl(f"ipv4/conf/{bridge}/route_localnet", "1")
-        _let_forward(network)
+        let_forward(network)
         self.restore()
         links.switch_on(netlink, index)
         return index
@@ -182,10 +183,3 @@ def _bridge_is_filtered() -> bool:
 def _set_port(name: str, flag: str) -> None:
     with contextlib.suppress(OSError), open(f"/sys/class/net/{name}/brport/{flag}", "w", encoding="ascii") as file:
         file.write("1")
-
-
-def _let_forward(network: Network) -> None:
-    if read_sysctl("ipv4/ip_forward") == "0":
-        write_sysctl("ipv4/ip_forward", "1")
-    if any(subnet.v6 for subnet in network.subnets) and read_sysctl("ipv6/conf/all/forwarding") == "0":
-        write_sysctl("ipv6/conf/all/forwarding", "1")

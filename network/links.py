@@ -77,6 +77,12 @@ def with_alias(netlink: Netlink, beginning: str) -> list[str]:
     return found
 
 
+def names(netlink: Netlink) -> list[str]:
+    """The names of all links."""
+    found = (attributes(answer[_LINK.size :]) for answer in netlink.ask(GETLINK, _link(), DUMP))
+    return [known[_NAME].rstrip(b"\0").decode(errors="replace") for known in found]
+
+
 def alias_of(netlink: Netlink, index: int) -> str:
     """What the link says of itself."""
     answer = netlink.ask(GETLINK, _link(index))[0]
