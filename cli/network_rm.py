@@ -68,6 +68,7 @@ def prune_networks(settings: Settings, filters: tuple[str, ...]) -> list[str]:
     from cli.prune_filters import tests_of
     from cli.wiring import open_hub, swept_networks
     from core.errors import Conflict, LamellaError
+    from store.events import note
 
     tests = tests_of(filters, has_label)
     swept_networks(settings)
@@ -82,6 +83,7 @@ def prune_networks(settings: Settings, filters: tuple[str, ...]) -> list[str]:
                     continue
                 except LamellaError as error:  # its plug-in is away
                     report(error)
+    note(settings.root, "network", "prune", "", {"reclaimed": "0"})
     return removed
 
 
