@@ -60,6 +60,7 @@ def disconnect(settings: Settings, network: str, container: str, force: bool) ->
     """
     from cli.containers import Workshop
     from cli.wiring import open_hub
+    from core.errors import NotFound
     from runtime.directories import NoSuchContainer
     from runtime.rejoining import disconnect
 
@@ -71,8 +72,12 @@ def disconnect(settings: Settings, network: str, container: str, force: bool) ->
         except NoSuchContainer:
             if not force:
                 raise
-            for endpoint in hub.networks.endpoints(there):
-                if container in (*endpoint.names, endpoint.container):
-                    hub.detach(endpoint)
+            known = [one for one in hub.networks.endpoints(there) if container in (*one.names, one.container)]
+            for endpoint in known:
+                hub.detach(endpoint)
+            if not known:
+                raise NotFound(
+                    f"endpoint {container} not found", "`lamella network inspect` shows who is there"
+                ) from None
             return
         disconnect(hub, shop.containers, found, there)

@@ -61,7 +61,7 @@ def create(
         )
     wanted = Network(
         "", name, driver, "", subnets_of(subnets, gateways, ranges, reserved), internal, attachable, ipv6,
-        dict(map(pair, options)), dict(map(pair, labels)),
+        dict(map(pair, options)), dict(map(label, labels)),
     )  # fmt: skip
     with open_hub(settings) as hub:
         click.echo(hub.create(wanted).id)
@@ -73,6 +73,15 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def label(text: str) -> tuple[str, str]:
+    """The same of a label. Raises InvalidInput for one without a name."""
+    from core.errors import InvalidInput
+
+    if text.startswith("="):
+        raise InvalidInput(f"invalid label {text!r}: empty name", "write it as NAME=VALUE")
+    return pair(text)
+
+
 def subnets_of(
     subnets: Iterable[str], gateways: Iterable[str], ranges: Iterable[str], reserved: Iterable[str]
 ) -> tuple[Subnet, ...]:
@@ -82,7 +91,10 @@ def subnets_of(
     from network.ipam import parse_address, parse_range, touches
     from network.model import Subnet
 
+    subnets, gateways, ranges = tuple(subnets), tuple(gateways), tuple(ranges)
     found = [(parse_range(text, "subnet"), Subnet(text)) for text in subnets]
+    if max(len(gateways), len(ranges)) > len(subnets):
+        raise InvalidInput("every ip-range or gateway must have a corresponding subnet", "give its --subnet too")
     for number, (one, _) in enumerate(found):
         if touches(one, [other for other, _ in found[:number]]):
             raise InvalidInput("multiple overlapping subnet configuration is not supported", "give each its own range")
@@ -98,12 +110,14 @@ def subnets_of(
                 new = {**subnet.reserved, text.partition("=")[0]: address} if change == "reserved" else address
                 found[number] = (network, replace(subnet, **{change: new}))
                 return
-        raise InvalidInput(f"no matching subnet for {what} {text}", "give its --subnet too")
+        raise InvalidInput(f"no matching subnet for {what} {address}", "give its --subnet too")
 
     for text in gateways:
         place(text, text, "gateway", "gateway")
     for text in ranges:
         place(text, text, "range", "ip_range")
     for text in reserved:
-        place(text, text.partition("=")[2] or text, "aux-address", "reserved")
+        if "=" not in text:
+            raise InvalidInput("no matching subnet for aux-address", f"write {text!r} as NAME=ADDRESS")
+        place(text, text.partition("=")[2], "aux-address", "reserved")
     return tuple(subnet for _, subnet in found)

@@ -9,6 +9,7 @@ from typing import Any
 from core.errors import InvalidInput
 from runtime.networking import SHARING, Networking, join
 
+_OWN = "use a network of your own: lamella network create NAME"
 LINK_WARNING = (
     "WARNING: --link is a legacy feature: put both containers on a network of their own (lamella network create), where they"
     " find each other by name\n"
@@ -81,6 +82,8 @@ def _complete(one: dict[str, Any], flags: Mapping[str, Any]) -> None:
 
 def _check_shared(mode: str, flags: Mapping[str, Any]) -> None:
     """Docker's rules for what cannot go together with a network that is not the container's own."""
+    if mode == SHARING:
+        raise InvalidInput("invalid network mode: invalid container format container:<name|id>", "name the container")
     if mode.startswith(SHARING):
         refused = {
             "publish": "port publishing", "publish_all": "port publishing", "expose": "port exposing", "hostname": "hostname",
@@ -94,18 +97,12 @@ def _check_shared(mode: str, flags: Mapping[str, Any]) -> None:
                 )
     elif flags["publish"] or flags["publish_all"]:
         sys.stderr.write(f"WARNING: Published ports are discarded when using {mode} network mode\n")
-    if flags["ip"] or flags["ip6"] or flags["network_alias"] or (flags["link"] and mode == "host"):
-        what = (
-            "links"
-            if flags["link"]
-            else "network-scoped aliases"
-            if flags["network_alias"]
-            else "user specified IP address"
-        )
-        raise InvalidInput(
-            f"conflicting options: {what} cannot be used with the {mode} network",
-            "use a network made with `network create`",
-        )
+    if flags["link"] and mode == "host":
+        raise InvalidInput(f"conflicting options: links cannot be used with the {mode} network", _OWN)
+    if flags["network_alias"]:
+        raise InvalidInput("network-scoped aliases are only supported for user-defined networks", _OWN)
+    if flags["ip"] or flags["ip6"]:
+        raise InvalidInput("user specified IP address is supported on user defined networks only", _OWN)
 
 
 def _check(flags: Mapping[str, Any]) -> None:

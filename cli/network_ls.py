@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -71,11 +72,16 @@ def _test(key: str, value: str, hub: Hub) -> Test:
 
     if key == "type" and value not in ("custom", "builtin"):
         raise InvalidInput(f"invalid filter: 'type'='{value}'", "use custom or builtin")
+    if key == "dangling" and value.lower() not in ("true", "1", "false", "0"):
+        raise InvalidInput(
+            'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")', "use true or false"
+        )
+    pattern = _pattern(value) if key == "name" else re.compile("")
     known: dict[str, Test] = {
         "driver": lambda network: network.driver == value,
         "id": lambda network: network.id.startswith(value),
         "label": lambda network: has_label(network, value),
-        "name": lambda network: value in network.name,
+        "name": lambda network: bool(pattern.search(network.name)),
         "scope": lambda network: network.scope == value,
         "type": lambda network: network.predefined == (value == "builtin"),
         "dangling": lambda network: (
@@ -83,6 +89,16 @@ def _test(key: str, value: str, hub: Hub) -> Test:
         ),
     }
     return known[key]
+
+
+def _pattern(value: str) -> re.Pattern[str]:
+    """Raises InvalidInput."""
+    from core.errors import InvalidInput
+
+    try:
+        return re.compile(value)
+    except re.error as error:
+        raise InvalidInput(f"invalid filter 'name={value}': {error}", "write a regular expression") from error
 
 
 def has_label(network: Network, value: str) -> bool:

@@ -15,7 +15,7 @@ from core.locks import FileLock
 from core.value import replace
 from network import ipam
 from network.drivers import make_driver
-from network.model import Endpoint, Network, Port
+from network.model import PREDEFINED, Endpoint, Network, Port
 from network.protocol import NetworkDriver, SharedDriver
 from network.tables import Networks, new_id
 
@@ -53,6 +53,8 @@ class Hub(Closing):
                 "network name cannot be empty",
                 "choose another name",
             )  # fmt: skip
+        if network.name in (*PREDEFINED, "default"):  # `--network default` is the default bridge
+            raise Conflict(f"operation is not permitted on predefined {network.name} network", "choose another name")
         network = replace(network, id=new_id(), created=now())
         with self.locked():  # and not in a transaction: a driver may ask others, and wait for them
             others = self.networks.all()

@@ -123,7 +123,9 @@ def parse_range(text: str, what: str) -> Range:
     try:
         return ip_network(text, strict=False)
     except ValueError as error:
-        raise InvalidInput(f"invalid {what} {text}: {error}", "write it as ADDRESS/PREFIX") from error
+        raise InvalidInput(
+            f"invalid {what} {text}: invalid CIDR address: {text}", "write it as ADDRESS/PREFIX"
+        ) from error
 
 
 def parse_address(text: str) -> Address:
@@ -170,7 +172,11 @@ def take(
 
 
 def _check_wanted(network: Network, address: Address) -> None:
-    if not network.named or not any(subnet.chosen for subnet in network.subnets):
+    if not network.named:
+        raise InvalidInput(
+            "user specified IP address is supported on user defined networks only", "create one with --subnet"
+        )
+    if not any(subnet.chosen for subnet in network.subnets):
         raise InvalidInput(
             "user specified IP address is supported only when connecting to networks with user configured subnets",
             "create the network with --subnet",

@@ -34,7 +34,7 @@ def check(network: Network) -> None:
 def _switch(network: Network, name: str) -> bool:
     text = network.options.get(name, "true").lower()
     if text not in _WORDS:
-        raise InvalidInput(f"failed to parse {name} value: {network.options[name]!r}", "use true or false")
+        raise InvalidInput(f"failed to parse {name} value: {network.options[name]}", "use true or false")
     return _WORDS[text]
 
 
@@ -52,7 +52,7 @@ def mtu(network: Network) -> int:
     """In bytes."""
     text = network.options.get(MTU) or network.options.get(_MTU_OLD) or str(DEFAULT_MTU)
     if not text.isdecimal() or not 68 <= int(text) <= 65535:
-        raise InvalidInput(f"invalid MTU {text!r}", "an MTU is a number of bytes between 68 and 65535")
+        raise InvalidInput(f"failed to parse {MTU} value: {text}", "an MTU is a number of bytes between 68 and 65535")
     return int(text)
 
 

@@ -24,10 +24,16 @@ class Plain:
         raise Conflict(f'only one instance of "{self.name}" network is allowed', "use the one that is there")
 
     def attach(self, network: Network, endpoint: Endpoint, sandbox: Sandbox) -> None:
-        raise Conflict(
-            f"container cannot be connected to the {network.name} network besides others",
-            f"run it with --network {network.name}",
+        raise self.alone()
+
+    def alone(self) -> Conflict:
+        """What is to be said to who would have a container on this network and on another."""
+        what = (
+            "container cannot be disconnected from host network or connected to host network"
+            if self.name == "host"
+            else "container cannot be connected to multiple networks with one of the networks in private (none) mode"
         )
+        return Conflict(what, f"run it with --network {'host' if self.name == 'host' else 'none'} alone")
 
     def detach(self, network: Network, endpoint: Endpoint) -> None:
         pass

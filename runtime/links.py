@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput, NotFound
 from network.hub import Hub
 from network.model import Endpoint
 from network.ports import exposed, parse
-from runtime.directories import Directories, NoSuchContainer
+from runtime.directories import Directories
 
 if TYPE_CHECKING:
     from runtime.container import Container
 
-_NOT_PASSED = ("HOME", "PATH")
+_NOT_PASSED = ("HOME", "HOSTNAME", "PATH")
 
 
 def parse_link(text: str) -> tuple[str, str]:
@@ -94,13 +95,14 @@ def linked(hub: Hub, container: Container) -> list[Linked]:
                 found.append(Linked(other, endpoint, alias))
                 break
         else:
-            raise _not_there(name, container)
+            raise _not_there(directories, name, container)
     return found
 
 
-def _not_there(name: str, container: Container) -> Exception:
-    if not name:
-        return NoSuchContainer(name)
+def _not_there(directories: Directories, name: str, container: Container) -> Exception:
+    everybody = map(directories.load, os.listdir(directories.root / "containers"))
+    if not any(other and name and (other.name == name or other.id.startswith(name)) for other in everybody):
+        return NotFound(f"could not get container for {name}: No such container: {name}", "`lamella ps -a` lists them")
     return Conflict(
         f"Cannot link to a non running container: /{name} AS /{container.name}/{name}",
         "start it first, on the network `bridge`; on networks of your own names do without links",

@@ -16,6 +16,7 @@ from network.asking import asked_in
 from network.elsewhere import files
 from network.hub import Hub, gateways
 from network.model import Endpoint, Network
+from network.plain import Plain
 from network.sandbox import Sandbox
 from network.visiting import Visit
 from runtime.container import Container
@@ -69,9 +70,13 @@ def connect(hub: Hub, directories: Directories, container: Container, wanted: di
     """Put the container on one more network, as `wanted` says (see `Networking.joins`): at once where it runs, and whenever
     it starts. Raises Conflict where it is on it, or has no network of its own."""
     network = hub.networks.find(wanted["network"])
+    if network.name in ("host", "none"):
+        raise Plain(network.driver).alone()
     _check_own(container)
     if wanted["aliases"] and not network.named:
-        raise InvalidInput("network-scoped aliases are only supported for user-defined networks", "leave --alias out")
+        raise InvalidInput(
+            "network-scoped alias is supported only for containers in user defined networks", "leave --alias out"
+        )
     joins = joins_of(container, directories.directory(container))
     if any(hub.networks.find(one["network"]).id == network.id for one in joins):
         raise Conflict(
@@ -86,7 +91,9 @@ def connect(hub: Hub, directories: Directories, container: Container, wanted: di
 
 
 def _check_own(container: Container) -> None:
-    if container.net is None or container.network in ("host", "none") or container.network.startswith("container:"):
+    if container.network == "none":
+        raise Plain("null").alone()
+    if container.net is None or container.network == "host" or container.network.startswith("container:"):
         raise Conflict(
             "container sharing network namespace with another container or host cannot be connected to any other network",
             f"run it with --network NETWORK instead of {container.network}",
@@ -146,13 +153,13 @@ def _choose_way_out(hub: Hub, endpoints: list[Endpoint], sandbox: Sandbox) -> No
 
 def disconnect(hub: Hub, directories: Directories, container: Container, network: Network) -> None:
     """Take the container off the network, at once where it runs. Raises Conflict where it is not on it."""
+    if network.name == "host":
+        raise Plain("host").alone()
     _check_own(container)
     joins = joins_of(container, directories.directory(container))
     left = [one for one in joins if hub.networks.find(one["network"]).id != network.id]
     if len(left) == len(joins):
-        raise Conflict(
-            f"container {container.id} is not connected to the network {network.name}", "see `lamella inspect`"
-        )
+        raise Conflict(f"container {container.id} is not connected to network {network.name}", "see `lamella inspect`")
     with _sandbox(hub, directories, container) as sandbox:
         endpoints = hub.networks.endpoints_of(container.id)
         for endpoint in endpoints:

@@ -78,9 +78,11 @@ def test_names_are_given_once(cli: Cli, store: Store) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--gateway", "10.1.1.1"), "no matching subnet for gateway 10.1.1.1"),
+        (("--gateway", "10.1.1.1"), "every ip-range or gateway must have a corresponding subnet"),
+        (("--subnet", "10.1.0.0/16", "--gateway", "10.2.1.1"), "no matching subnet for gateway 10.2.1.1"),
         (("--subnet", "10.1.0.0/16", "--subnet", "10.1.2.0/24"), "multiple overlapping subnet configuration is not supported"),
-        (("--subnet", "10.1.0.0/16", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"), "cannot configure multiple gateways"),
+        (("--subnet", "10.1.0.0/16", "--subnet", "10.2.0.0/16", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"),
+         "cannot configure multiple gateways"),
         (("--subnet", "ten"), "invalid subnet ten"),
         (("-d", "weave"), 'plugin "weave" not found'),
         (("--ipam-driver", "weave"), "there is no IPAM driver weave"),

@@ -130,7 +130,10 @@ def test_links_write_hosts_and_variables_and_say_that_they_are_old(lamella: Lame
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--network", "host", "--ip", "10.1.1.1"), "user specified IP address cannot be used with the host network"),
+        (
+            ("--network", "host", "--ip", "10.1.1.1"),
+            "user specified IP address is supported on user defined networks only",
+        ),
         (("--network", "bridge", "--network-alias", "x"), "only supported for user-defined networks"),
         (("--network", "na", "--network", "host"), "cannot attach both user-defined and non-user-defined"),
         (("--network", "moon"), "network moon not found"),

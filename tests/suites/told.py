@@ -1,4 +1,4 @@
-"""The stories of images and containers as lamella and docker tell them, and what is kept of them in testdata/stories.
+"""The stories of images, containers and networks as lamella and docker tell them, and what is kept of them in testdata/stories.
 
 `python -m tests.suites.told images` records docker's answers again, and prints the differences that are not explained yet, in
 the form of images.differences.
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.suites.apart import apart
 from tests.suites.dockerd import CLIENT, dockerd
 from tests.suites.served import Served
 from tests.suites.stories import Answer, Explained, Step, Teller, difference, explanations, parse, read, written
@@ -19,17 +20,17 @@ from tests.suites.story_files import busybox, lay_out
 
 ROOT = Path(__file__).parent.parent.parent
 STORIES = ROOT / "testdata/stories"
-IMAGES, CONTAINERS = "images", "containers"
+IMAGES, CONTAINERS, NETWORKS = "images", "containers", "networks"
 
 
 def steps_of(story: str) -> list[Step]:
-    """The steps of the story `images` or `containers`."""
+    """The steps of the story `images`, `containers` or `networks`."""
     return parse((STORIES / f"{story}.txt").read_text())
 
 
 def told_by_docker(work: Path, story: str) -> list[Answer]:
     """The whole story, told by Debian's docker on an empty daemon below `work`. Raises RuntimeError where none starts."""
-    with dockerd(work / "docker") as env:
+    with dockerd(work / "docker", networks=story == NETWORKS) as env:
         return _told([CLIENT], env, work, story)
 
 
@@ -42,7 +43,11 @@ def told_by_lamella(work: Path, story: str) -> list[Answer]:
         "TZ": "UTC",
         "PYTHONPATH": str(ROOT),
     }
-    return _told([sys.executable, "-m", "lamella"], env, work, story)
+    command = [sys.executable, "-m", "lamella"]
+    if story != NETWORKS:
+        return _told(command, env, work, story)
+    with apart() as there:  # with the default network that users have
+        return _told([*there, *command], env | {"LAMELLA_NETWORK": ""}, work, story)
 
 
 def _told(command: Sequence[str], env: Mapping[str, str], work: Path, story: str) -> list[Answer]:
