@@ -123,8 +123,14 @@ def test_links_write_hosts_and_variables_and_say_that_they_are_old(lamella: Lame
         "DATA_PORT_5432_TCP_PORT=5432", "DATA_PORT_5432_TCP_PROTO=tcp", "DATA_ENV_SECRET=x",
     } <= set(lines)  # fmt: skip
     lamella("rm", "-f", "db")
-    said = lamella("run", "--rm", "--network", "bridge", "--link", "nobody", "bb", "true", check=False)
-    assert said.returncode == 125 and "Cannot link to a non running container: /nobody" in said.stderr
+    lamella("create", "--name", "asleep", "--network", "bridge", "bb")
+    for name, complaint in (
+        ("nobody", "could not get container for nobody: No such container: nobody"),
+        ("asleep", "Cannot link to a non running container: /asleep AS /app/asleep"),
+    ):
+        words = ("run", "--rm", "--name", "app", "--network", "bridge", "--link", name, "bb", "true")
+        said = lamella(*words, check=False)
+        assert said.returncode == 125 and complaint in said.stderr
 
 
 @pytest.mark.parametrize(
