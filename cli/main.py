@@ -60,7 +60,7 @@ SECTIONS: dict[str, Table] = {
         "container": ("cli.container:container", "Manage containers"),
         "volume": ("cli.volume:volume", "Manage volumes"),
     },
-    "networks": {
+    "Networks": {
         "network": ("cli.network:network", "Manage networks"),
     },
     "lamella": {

@@ -23,6 +23,19 @@ os.environ.setdefault("LAMELLA_NETWORK", "host")
 Lamella = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, a file stays with one, and so does all that needs the host's one network."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(ROOT))))
+
+
+def _group(path: Path) -> str:
+    if path.parent.name == "compat":
+        return "other people's engines"
+    return "networks" if "network" in str(path) else str(path)
+
+
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Skip where one of `programs` is missing (CI installs them all) or we are not root."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
