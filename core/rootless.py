@@ -8,6 +8,7 @@ locked any more. When it is killed, whoever keeps a container still leads into t
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,10 +23,12 @@ _outside = [0]  # what `outer_uid` said last
 Warn = Callable[[str, str], object]
 
 
+@functools.cache
 def outer_uid() -> int:
     """The user that this process is outside the namespace which it is root of; 0 for the real root.
 
-    Told by the map, which lasts whatever is executed: a namespace of ours maps one ID to its root.
+    Told by the map, which lasts whatever is executed: a namespace of ours maps one ID to its root. Read once: beside a
+    keeper `/proc` becomes that of the keeper's processes, where there is no `/proc/self` for us.
     """
     with contextlib.suppress(FileNotFoundError):  # /proc may show another pid namespace, without us: then as before
         with open("/proc/self/uid_map", encoding="ascii") as file:
