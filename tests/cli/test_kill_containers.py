@@ -95,15 +95,8 @@ class Machine(Driven):
 @pytest.fixture
 def machine(store_root: Path, base: str) -> Iterator[Machine]:
     found = Machine(store_root, mark=MARK)
-    namespaces = network_namespaces()
     yield found
     found.clear()
-    assert network_namespaces() <= namespaces
-
-
-def network_namespaces() -> set[str]:
-    """Those that have a name."""
-    return set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
 
 
 def shoot(pid: int) -> bool:

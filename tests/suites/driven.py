@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from runtime.state import state_directory
+
 ROOT = Path(__file__).parents[2]
 TABLES = ("images", "tags", "repository_digests", "layers", "records", "holds", "hold_layers", "leases", "garbage")
 
@@ -62,8 +64,10 @@ class Driven:
         raise AssertionError(f"left over: {self.processes()}, {self.mounts()}")
 
     def mounts(self) -> list[str]:
-        """What is mounted below the store or is made of it, as everybody sees it."""
-        return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.root) in line]
+        """What is mounted below the store and its state directory or is made of them, as everybody sees it."""
+        places = (str(self.root), state_directory(self.root).name)
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return [line for line in lines if any(place in line for place in places)]
 
     def processes(self) -> list[str]:
         """The command lines of living processes that belong to the store."""

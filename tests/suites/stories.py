@@ -139,7 +139,7 @@ def _ordered(words: Sequence[str], lines: list[str]) -> list[str]:
             lines, key=lambda line: (not line.startswith("out deleted: "), not line.startswith("out untagged: "), line)
         )
     if words[0] == "top":
-        return [re.sub(r"\b\d+\b", "N", line) for line in lines]
+        return [re.sub(r" {2,}", "  ", re.sub(r"\b\d+\b", "N", line)) for line in lines]
     if words[0] not in ("images", "image"):
         return lines
     place: dict[str, int] = {}
