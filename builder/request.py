@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.step import Limit
 
 INSECURE = "security.insecure"
+DEVICE = "device"
 Network = Literal["default", "none", "host"]
 
 # Known to every RUN without an ARG, and never in a cache key or a history (reference: Dockerfile, "Predefined ARGs").
@@ -54,7 +55,7 @@ class BuildRequest(Value):
     `sent`: the context came whole, from a server or as an archive, and no .dockerignore counts. `contexts`: further
     contexts by name (builder.sources.named). `secrets` and `agents` are for the mounts that ask for their ID; `allow` are
     entitlements, `shm_size` (bytes) and `limits` those of RUN steps; `jobs` is how many steps of independent stages run at
-    a time, 0 for as many as there are processors.
+    a time, 0 for as many as there are processors; `device_directories` is where devices are described, a later one wins.
     """
 
     dockerfile: bytes
@@ -81,6 +82,7 @@ class BuildRequest(Value):
     shm_size: int = 64 << 20
     limits: tuple[Limit, ...] = ()
     jobs: int = 0
+    device_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi", "/etc/buildkit/cdi")
 
 
 class BuildResult(Value):

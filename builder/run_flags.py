@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.instructions import Instruction, Run
 from builder.dockerfile.mounts import Mount
 from builder.fold import workdir_path
 from builder.ops.mounts import RunMount, plan_mount
 from builder.ops.run import Script
-from builder.request import INSECURE
+from builder.request import DEVICE, INSECURE, BuildRequest
 from builder.stages import Origin
 from builder.state import StageState
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unsupported
 from core.paths import clean
+
+if TYPE_CHECKING:
+    from runtime.cdi import Device
 
 FindOrigin = Callable[[str, Instruction], Origin]
 
@@ -59,15 +64,51 @@ def is_privileged(one: Run, allowed: Collection[str]) -> bool:
     return one.security == "insecure"
 
 
-def missing_devices(one: Run) -> tuple[str, ...]:
-    """The devices that the RUN could use but has to do without, which is all of them. Raises DockerfileError for one that
-    is required."""
+def plan_devices(one: Run, request: BuildRequest) -> tuple[tuple[Device, ...], tuple[str, ...]]:
+    """The devices that the RUN gets, and the names of those that it could use but has to do without. Raises DockerfileError
+    for one that is required and not there, or that the build does not allow."""
+    if not one.devices:
+        return (), ()
+    from runtime.cdi import devices, matching, refuse_unknown
+
+    found: dict[str, Device] = {}
     missing = []
-    for text in one.devices:
-        name, *options = text.split(",")
-        if not _DEVICE.fullmatch(name) or set(options) - {"required", "required=true", "required=false"}:
-            raise one.error(f"invalid --device: {text!r}", "write it as VENDOR/CLASS=NAME[,required]")
-        if {"required", "required=true"} & set(options):
-            raise one.error(f"there is no device {name} here", "this version of lamella has no devices for RUN steps")
-        missing.append(name)
-    return tuple(missing)
+    try:
+        known = devices(request.device_directories)
+        for name, required in map(partial(_device, one), one.devices):
+            meant = matching(name, known)
+            if not meant and required:
+                raise one.error(f"there is no device {name} here", _described(known))
+            missing += [] if meant else [name]
+            found |= {device.name: device for device in meant}
+        for device in found.values():
+            _allow(one, device, request.allow, known)
+            refuse_unknown(device)
+    except (InvalidInput, Unsupported) as error:
+        raise one.error(error.message, error.hint) from None
+    return tuple(found.values()), tuple(missing)
+
+
+def _device(one: Run, text: str) -> tuple[str, bool]:
+    """The name in a --device, and whether it is required."""
+    name, *options = text.removeprefix("name=").split(",")
+    if not _DEVICE.fullmatch(name) or set(options) - {"required", "required=true", "required=false"}:
+        raise one.error(f"invalid --device: {text!r}", "write it as VENDOR/CLASS=NAME[,required]")
+    return name, bool({"required", "required=true"} & set(options))
+
+
+def _described(known: Sequence[Device]) -> str:
+    if known:
+        return f"there are {', '.join(device.name for device in known)}"
+    return "devices are described by JSON files in /etc/cdi and /var/run/cdi"
+
+
+def _allow(one: Run, device: Device, allowed: Collection[str], known: Sequence[Device]) -> None:
+    from runtime.cdi import matching
+
+    granted = [right.partition("=")[2] for right in allowed if right.partition("=")[0] == DEVICE]
+    if device.allowed or any(not name or device in matching(name, known) for name in granted):
+        return
+    raise one.error(
+        f"device {device.name} is requested by the build but not allowed", f"allow it: --allow {DEVICE}={device.name}"
+    )

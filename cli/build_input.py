@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HOST_GATEWAY = "host-gateway"  # what runtime.hosts knows as this machine
 MAX_DOCKERFILE = 4 << 20
+CDI = "LAMELLA_CDI"  # where devices are described, instead of the usual places, with colons between
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "ftp://")
 
 
@@ -90,8 +91,9 @@ def _grants(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     given = {
         name: options[name] for name in ("secrets", "agents", "allow", "shm_size", "limits", "jobs") if options[name]
     }
+    directories = {"device_directories": tuple(environ[CDI].split(":"))} if CDI in environ else {}
     if not given:
-        return {}
+        return directories
     from cli import build_grants as grants
     from cli.container_flags import shm_size
 
@@ -99,7 +101,7 @@ def _grants(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
         "secrets": lambda texts: grants.secrets(texts, environ), "agents": lambda texts: grants.agents(texts, environ),
         "allow": grants.rights, "shm_size": shm_size, "limits": grants.limits, "jobs": grants.jobs,
     }  # fmt: skip
-    return {name: readers[name](value) for name, value in given.items()}
+    return directories | {name: readers[name](value) for name, value in given.items()}
 
 
 def _tag(text: str) -> Reference:

@@ -84,6 +84,17 @@ def _given(path: Path, file: Given) -> Mount:
     return Mount(str(path), file.target, read_only=True)
 
 
+def step_nodes(step: Step, devices: str) -> tuple[list[Mount], tuple[dict[str, Any], ...]]:
+    """The device nodes that the step is given, made in the directory `devices`, and the cgroup's rules for them. Raises
+    InvalidInput for one that is not there."""
+    if not step.nodes:
+        return [], ()
+    from runtime.cdi import added, rules
+
+    let_through = tuple(rules(step.nodes))
+    return added(step.nodes, devices), let_through
+
+
 def step_process(step: Step, user: User) -> Process:
     """What a step runs."""
     from runtime.capabilities import ALL, DEFAULT

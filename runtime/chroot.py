@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_process
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_nodes, step_process
 from runtime.jail import Jail, start
 from runtime.mounts import make_devices
 from runtime.spec import Bundle
@@ -28,8 +28,8 @@ class ChrootSteps:
         with self._place.bundle(step_name()) as bundle:
             user = lookup(root, step.user)
             make_cwd(root, step.cwd)
-            mounts = [*generated(bundle, step), *step.mounts]
             make_devices(f"{bundle}/dev", privileged=step.privileged)
+            mounts = [*generated(bundle, step), *step.mounts, *step_nodes(step, f"{bundle}/dev")[0]]
             spec = Bundle(
                 step_process(step, user), root, step.hostname, mounts, step.network, privileged=step.privileged,
                 shm_size=step.shm_size, devices=f"{bundle}/dev",

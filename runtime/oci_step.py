@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_process
+from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_nodes, step_process
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.mounts import Mount, make_devices
 from runtime.spec import Bundle
@@ -29,17 +30,21 @@ class OciSteps:
             make_devices(f"{bundle}/dev", privileged=step.privileged)
             user = lookup(root, step.user)
             make_cwd(root, step.cwd)
-            mounts = [*generated(bundle, step), *step.mounts]
+            nodes, rules = step_nodes(step, f"{bundle}/dev")
+            mounts = [*generated(bundle, step), *step.mounts, *nodes]
             with Stubs(root).made(*points(mounts)):
-                (bundle / "config.json").write_bytes(self._config(name, bundle, root, step, user, mounts))
+                (bundle / "config.json").write_bytes(self._config(name, bundle, root, step, user, mounts, rules))
                 return self._start(name, bundle, output, stop)
 
-    def _config(self, name: str, place: Path, root: str, step: Step, user: User, mounts: list[Mount]) -> bytes:
+    def _config(
+        self, name: str, place: Path, root: str, step: Step, user: User, mounts: list[Mount],
+        rules: tuple[dict[str, Any], ...],
+    ) -> bytes:  # fmt: skip
         process = step_process(step, user)
         cgroup = f"/lamella-{name}" if self._engine.cgroups else ""
         bundle = Bundle(
             process, root, step.hostname, mounts, step.network, privileged=step.privileged, shm_size=step.shm_size,
-            cgroup=cgroup, devices=f"{place}/dev", filters=step_filters(self._engine.name, step, self._place.path.parent),
+            cgroup=cgroup, devices=f"{place}/dev", filters=step_filters(self._engine.name, step, self._place.path.parent), rules=rules,
         )  # fmt: skip
         return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
 

@@ -52,7 +52,8 @@ class Bundle(Value):
     """A container as a runtime starts it: everything in config.json.
 
     `rootfs` and `devices` (see `make_devices`) are directories on the host, `filters` what `seccomp.filters` gave. Without a `cgroup` that keeps devices away,
-    the root is mounted `nodev`. `sandbox` is a network namespace that is there already.
+    the root is mounted `nodev`. `sandbox` is a network namespace that is there already. `rules` let further
+    devices through.
     """
 
     process: Process
@@ -67,6 +68,7 @@ class Bundle(Value):
     cgroup: str = ""
     devices: str = ""
     sandbox: str = ""
+    rules: tuple[dict[str, Any], ...] = ()
 
     def to_spec(self) -> dict[str, Any]:
         """The whole config.json."""
@@ -79,7 +81,10 @@ class Bundle(Value):
         if self.network != "host":
             linux["sysctl"] = open_ports()
         if self.cgroup:
-            linux |= {"cgroupsPath": self.cgroup, "resources": {"devices": device_rules(self.privileged)}}
+            linux |= {
+                "cgroupsPath": self.cgroup,
+                "resources": {"devices": [*device_rules(self.privileged), *self.rules]},
+            }
         if any("slave" in option for mount in self.mounts for option in mount.options):
             linux["rootfsPropagation"] = "rslave"  # else the runtime cuts all mounts off from the host's
         mounts = standard(self.devices, shm_size=self.shm_size, privileged=self.privileged)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.progress import Progress
 from core.value import Value, field
 from runtime.mounts import Mount
 from runtime.streams import Output, Stop
+
+if TYPE_CHECKING:
+    from runtime.cdi import Node
 
 
 class Given(Value):
@@ -38,7 +41,7 @@ class Limit(Value):
 class Step(Value):
     """What a RUN executes. `env` is `NAME=value`, `cwd` is created when missing, `user` as in `USER`.
 
-    `add_hosts` are `name:address`; `mounts` and `files` are absolute in the container. `shm_size` in bytes.
+    `add_hosts` are `name:address`; `mounts`, `files` and `nodes` are absolute in the container. `shm_size` in bytes.
     """
 
     args: tuple[str, ...]
@@ -53,6 +56,7 @@ class Step(Value):
     files: tuple[Given, ...] = ()
     shm_size: int = 64 << 20
     limits: tuple[Limit, ...] = ()
+    nodes: tuple[Node, ...] = ()
 
 
 class StepRunner(Protocol):

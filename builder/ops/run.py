@@ -10,6 +10,7 @@ from core.errors import LamellaError
 from core.value import Value
 
 if TYPE_CHECKING:
+    from runtime.cdi import Device
     from runtime.step import Limit
 
 SHM_SIZE = 64 << 20
@@ -32,7 +33,7 @@ class Script(Value):
 
 class RunOp(Value):
     """`env` is what the key knows: ENV and the declared ARGs; `hidden` goes to the process alone (proxies). `missing` are
-    devices that it could use if they were there."""
+    devices that it could use if they were there, `devices` those that are."""
 
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -47,6 +48,7 @@ class RunOp(Value):
     shm_size: int = SHM_SIZE
     limits: tuple[Limit, ...] = ()
     missing: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
 
     def facts(self) -> list[Any]:
         names = [host.partition(":")[0] for host in self.add_hosts]
@@ -56,6 +58,7 @@ class RunOp(Value):
             "privileged": self.privileged,
             "shm": self.shm_size if self.shm_size != SHM_SIZE else 0,
             "limits": [[limit.name, limit.soft, limit.hard] for limit in self.limits],
+            "devices": [device.name for device in self.devices],
         }
         facts = ["run", self.argv, self.env, self.cwd, self.user, self.network, names]
         asked = {name: value for name, value in more.items() if value}
@@ -74,11 +77,13 @@ class RunOp(Value):
             output("stderr", f"there is no device {name} here, so it runs without\n".encode())
         script = [Given(self.script.path, self.script.text.encode(), 0o755)] if self.script else []
         with prepared(self.mounts, work, output) as more, ground.mounted() as root:
-            env = (*self.hidden, *self.env, *more.env)
+            env = (*self.hidden, *self.env, *more.env, *(pair for device in self.devices for pair in device.env))
+            mounts = (*more.mounts, *(mount for device in self.devices for mount in device.mounts))
             step = Step(
                 self.argv, env, self.cwd, self.user, self.network, add_hosts=self.add_hosts,
-                mounts=tuple(more.mounts), privileged=self.privileged, files=(*script, *more.files),
+                mounts=mounts, privileged=self.privileged, files=(*script, *more.files),
                 shm_size=self.shm_size, limits=self.limits,
+                nodes=tuple(node for device in self.devices for node in device.nodes),
             )  # fmt: skip
             code = work.sandbox(root, step, output)
         if code:
