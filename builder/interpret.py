@@ -12,7 +12,7 @@ from builder.ops.add import AddOp, Part, is_remote
 from builder.ops.copy import CopyOp, Inline
 from builder.ops.run import RunOp
 from builder.ops.workdir import WorkdirOp
-from builder.run_flags import executable, is_privileged, plan_devices, plan_mounts
+from builder.run_flags import executable, hostname_of, is_privileged, plan_devices, plan_mounts
 from builder.scope import Scope
 from builder.stages import Op, Origin, Stage
 from builder.state import StageState
@@ -65,7 +65,7 @@ class Interpreter:
         op = RunOp(
             argv, (*state.env, *state.run_args), tuple(f"{k}={v}" for k, v in self.scope.proxies.items()),
             state.working_dir, state.settings.user, "none" if network == "none" else "host", request.add_hosts,
-            plan_mounts(one, state, self._find_origin), script, is_privileged(one, request.allow), request.shm_size, request.limits, missing, devices,
+            plan_mounts(one, state, self._find_origin), script, is_privileged(one, request.allow), request.shm_size, request.limits, missing, devices, hostname_of(one, request.args),
         )  # fmt: skip
         said = " ".join(argv)
         return state.noted(f"RUN {state.counted_args}{said} # buildkit", layer=True), op, one.text

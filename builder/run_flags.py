@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from builder.dockerfile.instructions import Instruction, Run
 from builder.dockerfile.mounts import Mount
 from builder.fold import workdir_path
 from builder.ops.mounts import RunMount, plan_mount
-from builder.ops.run import Script
+from builder.ops.run import HOSTNAME, Script
 from builder.request import DEVICE, INSECURE, BuildRequest
 from builder.stages import Origin
 from builder.state import StageState
@@ -25,6 +25,7 @@ FindOrigin = Callable[[str, Instruction], Origin]
 
 # The Container Device Interface's qualified names (cncf-tags/container-device-interface, SPEC.md, "kind" and "name").
 _DEVICE = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(=[\w.:*-]+)?")
+_HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 _SCRATCH = "scratch"
 
 
@@ -62,6 +63,14 @@ def is_privileged(one: Run, allowed: Collection[str]) -> bool:
     if one.security == "insecure" and INSECURE not in allowed:
         raise one.error("RUN --security=insecure is not allowed in this build", f"allow it: --allow {INSECURE}")
     return one.security == "insecure"
+
+
+def hostname_of(one: Run, args: Mapping[str, str]) -> str:
+    """What the RUN's machine is called, which a build arg can say. Raises DockerfileError for what is no name of one."""
+    name = args.get("BUILDKIT_SANDBOX_HOSTNAME") or HOSTNAME
+    if not _HOSTNAME.fullmatch(name):
+        raise one.error(f"invalid BUILDKIT_SANDBOX_HOSTNAME: {name!r}", "use at most 63 letters, digits, '-' and '.'")
+    return name
 
 
 def plan_devices(one: Run, request: BuildRequest) -> tuple[tuple[Device, ...], tuple[str, ...]]:

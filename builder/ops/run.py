@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runtime.step import Limit
 
 SHM_SIZE = 64 << 20
+HOSTNAME = "buildkitsandbox"
 
 
 class CommandFailed(LamellaError):
@@ -49,6 +50,7 @@ class RunOp(Value):
     limits: tuple[Limit, ...] = ()
     missing: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
+    hostname: str = HOSTNAME
 
     def facts(self) -> list[Any]:
         names = [host.partition(":")[0] for host in self.add_hosts]
@@ -59,6 +61,7 @@ class RunOp(Value):
             "shm": self.shm_size if self.shm_size != SHM_SIZE else 0,
             "limits": [[limit.name, limit.soft, limit.hard] for limit in self.limits],
             "devices": [device.name for device in self.devices],
+            "hostname": self.hostname if self.hostname != HOSTNAME else "",
         }
         facts = ["run", self.argv, self.env, self.cwd, self.user, self.network, names]
         asked = {name: value for name, value in more.items() if value}
@@ -80,7 +83,7 @@ class RunOp(Value):
             env = (*self.hidden, *self.env, *more.env, *(pair for device in self.devices for pair in device.env))
             mounts = (*more.mounts, *(mount for device in self.devices for mount in device.mounts))
             step = Step(
-                self.argv, env, self.cwd, self.user, self.network, add_hosts=self.add_hosts,
+                self.argv, env, self.cwd, self.user, self.network, self.hostname, add_hosts=self.add_hosts,
                 mounts=mounts, privileged=self.privileged, files=(*script, *more.files),
                 shm_size=self.shm_size, limits=self.limits,
                 nodes=tuple(node for device in self.devices for node in device.nodes),

@@ -325,6 +325,16 @@ def test_networks_limits_and_memory_are_as_asked_for(build):
     assert ran(build(text, "--ulimit=nofile=100", *options[1:])) == 2
 
 
+def test_a_build_arg_names_the_machine_of_a_step(build):
+    text = "FROM bb\nRUN hostname; grep -c box /etc/hosts\n"
+    named = ("--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box")
+    assert build(text).printed() == ["buildkitsandbox", "1"]
+    assert build(text, *named).printed() == ["box", "1"]
+    assert ran(build(text, *named)) == 0
+    done = build(text, "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=a\n1.2.3.4 evil", check=False)
+    assert done.code == 1 and "Dockerfile:2: invalid BUILDKIT_SANDBOX_HOSTNAME" in done.said
+
+
 BAD = [
     ("type=bind", "--mount cannot have / as its target"),
     ("type=cache,target=/", "--mount cannot have / as its target"),
