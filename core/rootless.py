@@ -19,7 +19,6 @@ from core.locks import FileLock, is_locked
 
 _NAME, _MEMBERS, _DECIDING = "userns", "userns.members", "userns.lock"
 _membership: list[FileLock] = []  # held as long as this process, and what it forks, lives
-_outside = [0]  # what `outer_uid` said last
 Warn = Callable[[str, str], object]
 
 
@@ -30,11 +29,9 @@ def outer_uid() -> int:
     Told by the map, which lasts whatever is executed: a namespace of ours maps one ID to its root. Read once: beside a
     keeper `/proc` becomes that of the keeper's processes, where there is no `/proc/self` for us.
     """
-    with contextlib.suppress(FileNotFoundError):  # /proc may show another pid namespace, without us: then as before
-        with open("/proc/self/uid_map", encoding="ascii") as file:
-            first = file.readline().split()
-        _outside[:] = [int(first[1]) if first[0] == "0" and first[2] == "1" else 0]
-    return _outside[0]
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        first = file.readline().split()
+    return int(first[1]) if first[0] == "0" and first[2] == "1" else 0
 
 
 def last_group() -> int:
