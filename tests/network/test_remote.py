@@ -267,7 +267,7 @@ def test_one_that_does_not_answer_is_not_waited_for_for_ever(plugged: Plugged, m
         monkeypatch.setattr(remote, name, 0.2)
     plugged.answers["NetworkDriver.Join"] = lambda: time.sleep(1) or b""
     plugged.answers["NetworkDriver.Leave"] = lambda: time.sleep(1) or b""
-    with pytest.raises(Unavailable, match=r"NetworkDriver.Join of the plug-in .*: no answer in time"):
+    with pytest.raises(Unavailable, match="no answer in time"):
         plugged.container(network)
     assert not plugged.hub.networks.used() and len(list(plugged.hub.state.glob("told.*.*"))) == 1
 

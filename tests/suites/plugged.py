@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import socketserver
 import subprocess
 import sys
@@ -67,6 +68,11 @@ def plugin(path: Path, answer: Answer) -> Iterator[list[tuple[str, dict[str, Any
         path.unlink(missing_ok=True)
 
 
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
+
+
 class Example:
     """The plug-in of a folder of `examples`, under a name of its own; `start` and `stop` may be repeated."""
 
@@ -78,7 +84,7 @@ class Example:
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 30
-        while not (SOCKETS / f"{self.name}.sock").exists():
+        while not _listens(SOCKETS / f"{self.name}.sock"):
             assert time.monotonic() < end and self._process.poll() is None
             time.sleep(0.02)
 
