@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from network.links import with_alias
+from network.links import delete, with_alias
 from network.netlink import Netlink
 from network.told import told
 from runtime.state import state_directory
@@ -33,7 +33,11 @@ GOING = ("network.hub:Hub.detach", "network.remote:_untell", "network.tables:Net
 def plugin() -> Iterator[Example]:
     with example("network-plugin") as running:
         yield running
-    assert made_links(running) == []
+    left = made_links(running)
+    with Netlink() as netlink:
+        for name in left:
+            delete(netlink, name)
+    assert left == []
 
 
 def made_links(plugin: Example) -> list[str]:
