@@ -117,7 +117,7 @@ def _all_different(mounts: list[Mount]) -> tuple[Mount, ...]:
 
 # Of the tables ISOLATION and LIMITS, all that a plain run does not have.
 _FENCES = (
-    "security_opt", "pid", "ipc", "uts", "userns", "cgroupns", "ulimit", "sysctl", "device", "device_cgroup_rule",
+    "security_opt", "pid", "ipc", "uts", "userns", "uidmap", "gidmap", "cgroupns", "ulimit", "sysctl", "device", "device_cgroup_rule",
     "oom_score_adj", "runtime", "gpus", "storage_opt", "isolation", "memory", "memory_swap", "memory_reservation",
     "memory_swappiness", "oom_kill_disable", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems",
     "pids_limit", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_write_bps", "device_read_iops",

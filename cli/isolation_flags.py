@@ -44,6 +44,7 @@ def isolation(flags: Mapping[str, Any]) -> Isolation | None:
         **_security(flags["security_opt"]), **_modes(flags), ulimits=_ulimits(flags["ulimit"]),
         sysctls=_sysctls(flags), devices=tuple(map(device, flags["device"])),
         device_rules=tuple(map(_device_rule, flags["device_cgroup_rule"])),
+        users=flags["uidmap"] or flags["gidmap"], groups=flags["gidmap"] or flags["uidmap"],
         oom_score_adj=_oom_score(flags["oom_score_adj"] or 0), runtime=flags["runtime"] or "",
     )  # fmt: skip
     if made.uts == "host" and flags["hostname"]:
@@ -93,11 +94,22 @@ def _modes(flags: Mapping[str, Any]) -> dict[str, Any]:
         "pid": _mode(flags["pid"], ("host", "private"), "--pid: invalid PID mode", joins=True),
         "ipc": _mode(flags["ipc"], ("host", "private", "shareable", "none"), f"Invalid IPC mode: {flags['ipc']}", joins=True),
         "uts": _mode(flags["uts"], ("host", "private"), "--uts: invalid UTS mode"),
-        "userns": _mode(flags["userns"], ("host",), "--userns: invalid USER mode"),
+        "userns": _users(flags),
         "cgroupns": _mode(flags["cgroupns"], ("host", "private"), "--cgroupns: invalid CGROUP mode"),
     }  # fmt: skip
     usual = {"pid": "private", "ipc": "private", "uts": "private", "userns": "host"}
     return {name: "" if mode == usual.get(name) else mode for name, mode in modes.items()}
+
+
+def _users(flags: Mapping[str, Any]) -> str:
+    mode = str(flags["userns"] or "")
+    if mode and (flags["uidmap"] or flags["gidmap"]):
+        raise InvalidInput("conflicting options: --userns and --uidmap or --gidmap", "give one of them")
+    if mode.partition(":")[0] in ("keep-id", "nomap"):
+        raise Unsupported(f"{mode} is only supported in rootless mode", "--userns auto gives it users of its own")
+    if re.fullmatch(r"auto(:size=[1-9][0-9]{0,8})?", mode):
+        return mode
+    return _mode(mode, ("host", "auto", "auto:size=N"), "--userns: invalid USER mode", joins=True)
 
 
 def _mode(given: str | None, known: Sequence[str], text: str, *, joins: bool = False) -> str:

@@ -60,7 +60,9 @@ def _manner(settings: Settings, flags: dict[str, Any]) -> Manner:
 
 
 def joins(flags: dict[str, Any]) -> bool:
-    """Whether it shares namespaces that its keeper must know of before it is there: then conmon keeps it."""
+    """Whether it has namespaces that its keeper must know of before it is there: then conmon keeps it."""
+    if flags["uidmap"] or flags["gidmap"] or flags["userns"] not in (None, "", "host"):
+        return True
     return flags["pid"] not in (None, "", "private") or (flags["ipc"] or "").startswith("container:")
 
 

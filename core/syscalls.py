@@ -36,6 +36,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 MOUNT_ATTR_RDONLY = 0x01
+MOUNT_ATTR_IDMAP = 0x00100000
 OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -129,6 +130,14 @@ class _MountAttr(ctypes.Structure):
 def set_attributes(tree: int, attributes: int, *, recursive: bool = False) -> None:
     """mount_setattr(2) (Linux 5.12): give the mount behind the descriptor, or all of its tree, the attributes as well."""
     how = _MountAttr(attributes, 0, 0, 0)
+    flags = _AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(how), ctypes.sizeof(how)))
+
+
+def map_owners(tree: int, userns: int, *, recursive: bool = False) -> None:
+    """mount_setattr(2) with MOUNT_ATTR_IDMAP (Linux 5.12): files of the unattached mount `tree` belong to whom the user
+    namespace behind the descriptor `userns` maps their owners on the disk to."""
+    how = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, userns)
     flags = _AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(how), ctypes.sizeof(how)))
 

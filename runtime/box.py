@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,9 @@ from runtime.user import User, in_groups, lookup
 
 if TYPE_CHECKING:
     from runtime.joining import Joined
+
+
+_NULL = os.makedev(1, 3)
 
 
 class Box:
@@ -66,6 +71,7 @@ class Box:
 
         `directory` is the container's own. Raises StartFailed for a command that is not there, NotFound for a user.
         """
+        from core import syscalls
         from runtime.executable import check
 
         root = os.path.realpath(rootfs)
@@ -74,6 +80,9 @@ class Box:
 
             self.joined = join(container, self.sandbox, directory, self._proc)
         make_devices(f"{self.path}/dev", privileged=container.privileged)
+        syscalls.mount(
+            f"{self.path}/dev/null", "/dev/null", flags=syscalls.MS_BIND
+        )  # what is opened from here is given away
         user = lookup(root, container.user)
         if container.extras:
             user = in_groups(root, user, container.extras.groups)
@@ -97,6 +106,17 @@ class Box:
             add(spec, container.extras)
         (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
         return spec
+
+    def keep_null(self) -> None:
+        """Let this process, which has the container's mounts, have no stream to the machine's null device, but to another
+        one: runtimes make streams the container's user's, whose owner may change its mode."""
+        for fd in (0, 1, 2):
+            with contextlib.suppress(OSError):
+                status = os.fstat(fd)
+                if stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL:
+                    own = os.open(f"{self.path}/dev/null", os.O_RDWR | os.O_CLOEXEC)
+                    os.dup2(own, fd)
+                    os.close(own)
 
     def _placed(self, container: Container, directory: Path) -> Sequence[Mount]:
         if all(mount.kind in ("bind", "tmpfs") and "bind" not in mount.options for mount in container.mounts):
@@ -152,7 +172,7 @@ def _check_devices(mounts: list[Mount]) -> None:
     for mount in mounts:
         if mount.target == "/dev" and mount.kind == "bind":
             null = f"{mount.source}/null"
-            if not os.path.lexists(null) or os.lstat(null).st_rdev != os.makedev(1, 3):
+            if not os.path.lexists(null) or os.lstat(null).st_rdev != _NULL:
                 raise InvalidInput(f"{mount.source} cannot be /dev: it has no null device", "mount it somewhere else")
 
 

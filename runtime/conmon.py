@@ -139,7 +139,11 @@ def _create(
         with containers.snapshotter.mounted(
             container.id, durable=True
         ) as rootfs:  # the container's own namespace keeps it
-            box.fill(ready, directory, rootfs, engine)
+            spec = box.fill(ready, directory, rootfs, engine)
+            if container.isolation and container.isolation.users:
+                from runtime.own_users import settle
+
+                settle(box, container, containers, rootfs, spec, engine)
             keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock, directory)
     except BaseException:
         starting.release(remove=True)

@@ -49,7 +49,10 @@ class Containers(Directories):
         before and would `give_up`. Raises Conflict for a name that is taken.
         """
         id, lock = where or place(self.store.root)
+        ids = contextlib.ExitStack()
         try:
+            if request.isolation and (request.isolation.userns or request.isolation.users):
+                request = self._with_ids(request, ids)
             if request.volume_driver or any(mount.driver for mount in request.mounts):
                 from runtime.volumes import with_drivers
 
@@ -61,8 +64,10 @@ class Containers(Directories):
 
                 copy_up(self, container)
             self._write(container)
+            ids.close()
             self.note(container, "create")
         except BaseException as error:
+            ids.close()
             if isinstance(error, NotFound):
                 from snapshot.missing import note
 
@@ -72,6 +77,18 @@ class Containers(Directories):
                 give_up(self.store.root, id, lock)
             raise
         return container, lock
+
+    def _with_ids(self, request: Request, until_written: contextlib.ExitStack) -> Request:
+        from runtime.own_users import alone, check, with_ids
+
+        isolation = request.isolation
+        assert isolation
+        if not isolation.users:
+            until_written.enter_context(alone(self))
+            isolation = with_ids(self, isolation)
+        if isolation.users:
+            check(isolation, privileged=request.privileged)
+        return replace(request, isolation=isolation)
 
     def _hold(self, request: Request, id: str, find: ImageFinder, running: bool) -> tuple[Container, list[str]]:
         from runtime.request import merge

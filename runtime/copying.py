@@ -19,8 +19,9 @@ from runtime.container import Container
 from runtime.containers import Containers
 from runtime.copy_into import Ownership, Writer
 from runtime.copy_items import Item, walk
+from runtime.copy_owners import as_its_root, its_own
 from runtime.copy_rules import End, asserts_directory, target
-from runtime.looking_in import INSIDE, root_of
+from runtime.looking_in import INSIDE, Root, root_of
 
 _BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
 ROOT = (0, 0)
@@ -42,7 +43,7 @@ class Copied(Value):
 
 def out(containers: Containers, container: Container, path: str, local: str, wish: Wish) -> Copied:
     """Copy `path` of the container to `local` on this machine. Raises NotFound, InvalidInput, Conflict, OSError."""
-    with root_of(containers, container) as root, _opened_inside(container, root, path, wish.follow) as fd:
+    with root_of(containers, container) as root, _opened_inside(container, root.fd, path, wish.follow) as fd:
         place = target(End(path, True, _is_directory(fd)), _local_end(local))
         parent, name = posixpath.split(place.rstrip("/") or "/")
         if name in ("", ".", ".."):
@@ -50,7 +51,7 @@ def out(containers: Containers, container: Container, path: str, local: str, wis
         owner = None if wish.archive else (os.geteuid(), os.getegid())
         top = os.open(parent or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            copied = _put(Writer(top, name, _BENEATH, Ownership(owner, wish.archive)), walk(fd))
+            copied = _put(Writer(top, name, _BENEATH, Ownership(owner, wish.archive)), its_own(root, walk(fd)))
         finally:
             os.close(top)
     containers.note(container, "archive-path", path=path)
@@ -59,18 +60,18 @@ def out(containers: Containers, container: Container, path: str, local: str, wis
 
 def out_as_tar(containers: Containers, container: Container, path: str, stream: IO[bytes], wish: Wish) -> None:
     """The same as a tar."""
-    with root_of(containers, container) as root, _opened_inside(container, root, path, wish.follow) as fd:
-        copy_tar.write(walk(fd), End(path).base, stream)
+    with root_of(containers, container) as root, _opened_inside(container, root.fd, path, wish.follow) as fd:
+        copy_tar.write(its_own(root, walk(fd)), End(path).base, stream)
     containers.note(container, "archive-path", path=path)
 
 
 def into(containers: Containers, container: Container, local: str, path: str, wish: Wish) -> Copied:
     """Copy `local` of this machine to `path` in the container. Raises NotFound, InvalidInput, Conflict, OSError."""
     with _opened_here(local, wish.follow) as fd, root_of(containers, container) as root:
-        end = _end_inside(container, root, path)
+        end = _end_inside(container, root.fd, path)
         place = target(End(local, True, _is_directory(fd)), end)
         if not end.is_directory:
-            _require_directory(container, root, posixpath.dirname(place.rstrip("/")))
+            _require_directory(container, root.fd, posixpath.dirname(place.rstrip("/")))
         owner = None if wish.archive else ROOT
         copied = _written(container, root, place, walk(fd), owner)
     containers.note(container, "extract-to-dir", path=path)
@@ -80,7 +81,7 @@ def into(containers: Containers, container: Container, local: str, path: str, wi
 def into_from_tar(containers: Containers, container: Container, stream: IO[bytes], path: str) -> Copied:
     """Unpack a tar into the directory `path` of the container; it says who owns what."""
     with root_of(containers, container) as root:
-        end = _end_inside(container, root, path)
+        end = _end_inside(container, root.fd, path)
         if not end.is_directory:
             raise InvalidInput(f'destination "{container.name}:{path}" must be a directory')
         copied = _written(container, root, end.path, copy_tar.read(stream), None)
@@ -89,12 +90,13 @@ def into_from_tar(containers: Containers, container: Container, stream: IO[bytes
 
 
 def _written(
-    container: Container, root: int, place: str, items: Iterable[Item], owner: tuple[int, int] | None
+    container: Container, root: Root, place: str, items: Iterable[Item], owner: tuple[int, int] | None
 ) -> Copied:
     if container.read_only and not _is_mounted(container, place):
         raise Conflict("container rootfs is marked read-only")
     try:
-        return _put(Writer(root, clean(place), INSIDE, Ownership(owner, special=True)), items)
+        with as_its_root(root, owner) as (owner, translated):
+            return _put(Writer(root.fd, clean(place), INSIDE, Ownership(owner, special=True)), translated(items))
     except OSError as error:
         if error.errno == errno.EROFS:
             raise Conflict("mounted volume is marked read-only") from error

@@ -62,6 +62,7 @@ def execute(containers: Containers, container: Container, state: Path, command: 
 def _execute(container: Container, command: Command, box: Box, engine: Engine) -> int:
     name = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     spec, log = box.path / f"{name}.json", box.path / f"{name}.log"
+    box.keep_null()
     try:
         process = process_of(container, command, box)
         spec.write_bytes(json.dumps(process).encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from core.errors import Unavailable
 from layer.flat import flatten
@@ -23,8 +23,40 @@ def export(containers: Containers, container: Container, write: Write) -> None:
     A running container goes on meanwhile. Needs private mounts (`core.namespaces`). Raises Unavailable, OSError.
     """
     with root_of(containers, container) as root:
-        flatten(root, write)
+        if container.isolation and container.isolation.users and root.startswith("/proc/"):
+            _as_one_of_its_users(containers, container, lambda tell: flatten(root, tell), write)
+        else:
+            flatten(root, write)
     containers.note(container, "export")
+
+
+def _as_one_of_its_users(
+    containers: Containers, container: Container, work: Callable[[Write], object], write: Write
+) -> None:
+    """Do `work` in a child in the running container's user namespace, to which its files belong to whom it says."""
+    from core import syscalls
+
+    _, first = keeper_and_first(containers, container)
+    users = os.open(f"/proc/{first}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    read, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(read)
+            syscalls.setns(users, syscalls.CLONE_NEWUSER)
+            with open(tell, "wb") as pipe:
+                work(pipe.write)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(users)
+    os.close(tell)
+    with open(read, "rb", buffering=0) as pipe:
+        while data := pipe.read(1 << 20):
+            write(data)
+    if wait(child):
+        raise Unavailable(f"cannot read all of the running container {container.name}", "stop it first")
 
 
 @contextlib.contextmanager

@@ -110,6 +110,7 @@ def _keep(orders: int, root: Path, state: Path, proc: int) -> int:
             engine = engine_for(container, engine)
         rootfs = stack.enter_context(snapshotter.mounted(container.id, durable=not container.auto_remove))
         spec = box.fill(container, root / "containers" / container.id, rootfs, engine)
+        box.keep_null()
         return _start(container, box, engine, spec, passing)
 
 

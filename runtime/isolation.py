@@ -12,6 +12,7 @@ class Isolation(Value):
     `host:container:rwm`, `device_rules` as the cgroup has them (`c 1:3 rwm`). `ulimits` are `name=soft:hard`, `sysctls`
     `name=value`. `masks` are further paths to hide, `unmasks` paths (or `ALL`) that are not hidden or read-only.
     `security_opt` is what was said, for who inspects it. `runtime` is an OCI runtime's name or path.
+    `users` and `groups`, each `inside:outside:size`, are who its users are on the machine; none: the very same.
     """
 
     no_new_privileges: bool = False
@@ -31,3 +32,5 @@ class Isolation(Value):
     device_rules: tuple[str, ...] = ()
     oom_score_adj: int = 0
     runtime: str = ""
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()

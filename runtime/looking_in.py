@@ -6,8 +6,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from core import syscalls
+from core.idmaps import Span
 from core.paths import clean, resolve_in
 from runtime.box import Box
 from runtime.bundle import points
@@ -22,22 +24,35 @@ from runtime.stubs import Stubs
 INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS  # no path leads out of the root
 
 
+class Root(NamedTuple):
+    """`fd` is a descriptor. `users` and `groups`: who its owners are on this machine, where they are seen as the machine's."""
+
+    fd: int
+    users: tuple[Span, ...] = ()
+    groups: tuple[Span, ...] = ()
+
+
 @contextlib.contextmanager
-def root_of(containers: Containers, container: Container) -> Iterator[int]:
-    """A descriptor of the container's root, to resolve paths in as INSIDE says. One that does not run cannot be started for
+def root_of(containers: Containers, container: Container) -> Iterator[Root]:
+    """The container's root, to resolve paths in as INSIDE says. One that does not run cannot be started for
     the block; its mounts are made in a namespace of this process, which must be the only thread. Raises Unavailable."""
     found = lock_or_enter(containers, container, lambda: _running(containers, container))
     if isinstance(found, int):
         try:
-            yield found
+            yield Root(found, *_spans(container))
         finally:
             os.close(found)
         return
     try:
         with _mounted(containers, container) as fd:
-            yield fd
+            yield Root(fd)
     finally:
         found.release()
+
+
+def _spans(container: Container) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    own = container.isolation
+    return (tuple(map(Span.parse, own.users)), tuple(map(Span.parse, own.groups))) if own else ((), ())
 
 
 def _running(containers: Containers, container: Container) -> int:

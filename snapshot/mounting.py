@@ -60,6 +60,11 @@ def _is_short(top: str, lower: Sequence[str]) -> bool:
     return not set(",:\\") & set(top) and sum(len(top) + len(name) + 1 for name in lower) < _PAGE // 2 - 3 * len(top)
 
 
+def mount_stack(lower: Sequence[str], home: str, target: str, flags: int) -> None:
+    """Mount the directories `lower` (bottom first) with `home`/upper on `target`. Raises OSError, TooManyLayers."""
+    _mount(lower, (("upperdir", f"{home}/upper"), ("workdir", f"{home}/work"), *_PLAIN), target, flags)
+
+
 def mount_view(layers: Path, lower: Sequence[str], target: Path, *, userxattr: bool) -> None:
     """Mount `lower` (bottom first) read-only on the empty directory `target`; setuid programs and devices do not work in
     it. Raises Unavailable where the kernel refuses."""
@@ -136,5 +141,5 @@ def unmount(path: Path) -> None:
     except OSError as error:
         if error.errno == errno.EBUSY:
             syscalls.unmount(path, syscalls.MNT_DETACH)
-        elif error.errno != errno.EINVAL:
+        elif error.errno not in (errno.EINVAL, errno.ENOENT):
             raise

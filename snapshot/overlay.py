@@ -6,11 +6,15 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.removal import remove
 from snapshot.attributes import copy_attributes, strip_overlay_marks
 from snapshot.mounting import mount_overlay, mount_view, unmount
 from snapshot.places import Places, stack
+
+if TYPE_CHECKING:
+    from core.idmaps import Span
 
 
 class Overlay:
@@ -44,6 +48,13 @@ class Overlay:
             yield home / "rootfs"
         finally:
             unmount(home / "rootfs")
+
+    def mount_mapped(self, key: str, users: Sequence[Span], groups: Sequence[Span], place: Path) -> Path:
+        """Show the prepared snapshot, which is not mounted, to a user namespace of that mapping: its root's files belong to
+        root on the disk. Mounts below the directory `place`; returns where. Raises Unsupported where the kernel cannot."""
+        from snapshot.mapped import mount
+
+        return mount(self._places.layers, self._places.parents(key), self._places.path(key), (users, groups), place)
 
     def upper(self, key: str) -> Path:
         """Where the snapshot keeps what was written to it: to be written to directly while it is not mounted, by who knows
