@@ -131,7 +131,13 @@ def _tiny_root(state: Path) -> Iterator[Path]:
             (root / name).mkdir(parents=True)
         for name in ("usr", "bin", "lib", "lib64"):
             _show(Path("/") / name, root / name)
-        yield bundle
+        syscalls.mount(
+            str(bundle / "dev/null"), "/dev/null", flags=syscalls.MS_BIND
+        )  # runsc gives its streams to nobody
+        try:
+            yield bundle
+        finally:
+            syscalls.unmount("/dev/null")
     finally:
         syscalls.unmount(bundle)
         bundle.rmdir()
