@@ -94,8 +94,8 @@ class Hub(Closing):
         Raises as `ipam.take` and the driver; nothing is left then.
         """
         driver = self.driver(network)
-        with self.locked():
-            network = self._with_subnets(network, driver)
+        with self.locked(), contextlib.ExitStack() as until_there:
+            network = self._with_subnets(network, driver, until_there)
             self._evict(endpoint.ports)
             endpoint = self._take(network, endpoint, wanted)
             try:
@@ -135,14 +135,15 @@ class Hub(Closing):
             if any(port.meets(one) for port in ports for one in other.ports):
                 self._detach(other)
 
-    def _with_subnets(self, network: Network, driver: NetworkDriver) -> Network:
+    def _with_subnets(self, network: Network, driver: NetworkDriver, until_there: contextlib.ExitStack) -> Network:
         """The network with the addresses it has on this machine now: where nothing of it is up, what lamella chose when
-        it was created may have become another's."""
+        it was created may have become another's. Then no other store chooses any `until_there` are routes that tell."""
         network = self.networks.get(network.id) or network
         if all(subnet.chosen for subnet in network.subnets) and network.subnets:
             return network
         if network.subnets and (driver.inspect(network) or self.networks.endpoints(network)):
             return network
+        until_there.enter_context(FileLock(self.state.parent / "addresses.lock").held())
         own = [ipam.parse_range(subnet.network, "subnet") for subnet in network.subnets]
         if own and not any(ipam.touches(one, ipam.routes()) for one in own):
             return network

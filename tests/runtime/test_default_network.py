@@ -98,6 +98,15 @@ def test_that_bridges_work_is_tried_once(bb: str, store_root: Path, tmp_path: Pa
     assert done.stderr == ""
 
 
+def test_where_the_bridge_is_there_nobody_waits_for_nft(
+    bb: str, store_root: Path, tmp_path: Path, lamella: Lamella
+) -> None:
+    lamella("run", "-d", "--name", "web", bb, "sleep", "300")
+    assert hampered(store_root, tmp_path, FAILING_NFT, "run", "--rm", bb, *LINKS).stdout == "eth0\nlo\n"
+    done = hampered(store_root, tmp_path, FAILING_NFT, "run", "--rm", "-p", "80", bb, "true")
+    assert done.returncode == 125 and "nft cannot change the firewall" in done.stderr
+
+
 @pytest.fixture(autouse=True)
 def _nothing_runs_on(lamella: Lamella) -> Iterator[None]:
     yield
