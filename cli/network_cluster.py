@@ -133,7 +133,7 @@ def _show(told: Cluster, template: str | None) -> None:
     print_rows([row], headings, ("Etcd", "Address", "Lease"), template)
 
 
-def refreshed(hub: Hub) -> None:
+def refreshed(hub: Hub, *, warn: bool) -> None:
     """Let the catalog know the overlay networks of all hosts; while etcd is away, those last seen are what there is."""
     from core.errors import Unavailable
     from runtime.overlaying import refresh
@@ -141,4 +141,5 @@ def refreshed(hub: Hub) -> None:
     try:
         refresh(hub.networks.root, hub.networks)
     except Unavailable as error:
-        sys.stderr.write(f"WARNING: {error.message}; overlay networks are as last seen\n")
+        if warn:
+            sys.stderr.write(f"WARNING: {error.message}; overlay networks are as last seen\n")

@@ -29,7 +29,7 @@ def inspect(settings: Settings, names: tuple[str, ...], template: str | None, ve
     from cli.inspect import show
     from cli.wiring import open_hub
 
-    with open_hub(settings) as hub:
+    with open_hub(settings, shown=True) as hub:
         return show(names, [lambda name: look(hub, name)], template, "network")
 
 

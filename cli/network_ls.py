@@ -39,7 +39,7 @@ def ls(settings: Settings, quiet: bool, filters: tuple[str, ...], template: str 
     from cli.output import print_rows
     from cli.wiring import open_hub
 
-    with open_hub(settings) as hub:
+    with open_hub(settings, shown=True) as hub:
         accept = network_filter(filters, hub)
         rows = [row(network, cut=not no_trunc) for network in hub.networks.all() if accept(network)]
     print_rows(rows, HEADINGS, ("ID", "Name", "Driver", "Scope"), template, quiet=quiet)

@@ -37,8 +37,9 @@ def open_client(settings: Settings, progress: Progress | None = None, *, tls_ver
     return Client(client_settings(settings, tls_verify=tls_verify), progress)
 
 
-def open_hub(settings: Settings) -> Hub:
-    """The networks of the store below `settings.root`, which is made when missing; a context manager."""
+def open_hub(settings: Settings, *, shown: bool = False) -> Hub:
+    """The networks of the store below `settings.root`, which is made when missing; a context manager. `shown`: what is shown
+    may be old, and is said to be, where other hosts' networks cannot be asked for."""
     from network.hub import Hub
     from network.overlay import FILE
     from runtime.state import state_directory
@@ -49,7 +50,7 @@ def open_hub(settings: Settings) -> Hub:
     if (settings.root / FILE).exists():
         from cli.network_cluster import refreshed
 
-        refreshed(hub)
+        refreshed(hub, warn=shown)
     return hub
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.clock import now
 from core.closing import Closing
-from core.errors import Conflict, InvalidInput, LamellaError
+from core.errors import Conflict, InvalidInput, LamellaError, NotFound, Unavailable
 from core.locks import FileLock
 from core.value import replace
 from network import ipam
@@ -82,7 +82,7 @@ class Hub(Closing):
             raise Conflict(f"{network.name} is a pre-defined network and cannot be removed", "it costs nothing")
         with self.locked():
             self.networks.check_unused(network)
-            with contextlib.suppress(LamellaError) if force else contextlib.nullcontext():
+            with contextlib.suppress(NotFound, Unavailable) if force else contextlib.nullcontext():
                 self.driver(network).clear(network)  # first: a bridge that no row tells of would stay for ever
                 self.driver(network).remove(network)
             self.networks.delete(network)

@@ -84,7 +84,8 @@ def _spawn(root: Path, state: Path, tell: int) -> None:
         f"import sys; sys.path[:0] = [{top!r}]; from pathlib import Path; from runtime.overlaying import tend; "
         f"tend(Path({str(root)!r}), Path({str(state)!r}), {tell})"
     )
-    os.set_inheritable(tell, True)
+    if tell >= 0:
+        os.set_inheritable(tell, True)
     silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
     os.posix_spawn(
         sys.executable,
@@ -97,10 +98,10 @@ def _spawn(root: Path, state: Path, tell: int) -> None:
 
 
 def tend(root: Path, state: Path, tell: int) -> None:
-    """Be the agent that was spawned: say on `tell` that it works, or why it does not."""
-    settle_down([tell])
+    """Be the agent that was spawned: say on `tell` that it works, or why it does not. -1: nobody waits, neither for etcd."""
+    settle_down([tell] if tell >= 0 else [])
     try:
-        serve(root, state, lambda: _say(tell, _READY))
+        serve(root, state, (lambda: _say(tell, _READY)) if tell >= 0 else None)
     except LamellaError as error:
         _say(tell, f"{error.message}\n{error.hint or ''}".encode())
 
@@ -111,10 +112,11 @@ def _say(tell: int, what: bytes) -> None:
         os.close(tell)
 
 
-def serve(root: Path, state: Path, begun: Callable[[], None]) -> None:
-    """Be the agent until no container is on an overlay network any more; `begun` is called when it is at work.
+def serve(root: Path, state: Path, begun: Callable[[], None] | None) -> None:
+    """Be the agent until no container is on an overlay network any more; `begun` is called when it is at work. Without, it does
+    not mind that etcd is away at the beginning.
 
-    Raises Conflict where there is one already, Unavailable where etcd is away at the beginning."""
+    Raises Conflict where there is one already, and otherwise Unavailable."""
     from runtime.leaving import is_alive
 
     lock = FileLock(state / ALIVE)
@@ -122,14 +124,16 @@ def serve(root: Path, state: Path, begun: Callable[[], None]) -> None:
         raise Conflict("the network agent of this store is at work already", "there is nothing to do")
     try:
         with Agent(root, state, require(root), lambda id: is_alive(root, id)) as agent:
-            agent.begin()
-            begun()
+            if begun is not None:
+                agent.begin()
+                begun()
             agent.run()
     finally:
         lock.release()
 
 
 def revive(root: Path, state: Path) -> None:
-    """Start the agent again, which was killed; while etcd is away it cannot be. Harmless to repeat."""
-    with contextlib.suppress(Unavailable), FileLock(state / GATE).held(shared=True):
-        start(root, state)
+    """Start the agent again, which was killed, and wait for nothing. Harmless to repeat."""
+    with FileLock(state / "agent.start").held():
+        if not is_locked(state / ALIVE):
+            _spawn(root, state, -1)

@@ -25,8 +25,8 @@ from network.hub import Hub
 from network.model import Endpoint
 from network.overlay import LEASE, views
 from network.overlay.driver import read_lease
-from network.overlay.etcd import Etcd, EtcdRefused, Item, absent, delete, put, unchanged
-from network.overlay.records import ALL, DRIVER, HOSTS, host_of, records
+from network.overlay.etcd import Etcd, EtcdRefused, Item, absent, delete, present, put, unchanged
+from network.overlay.records import ALL, DRIVER, ENDPOINTS, HOSTS, NETWORKS, host_of, records
 from network.overlay.settings import Cluster
 
 GATE = "agent.gate"  # in the run-time directory: a lock that all share who need the agent to stay
@@ -63,7 +63,8 @@ class Agent(Closing):
         self._next = time.monotonic() + self._period
 
     def run(self) -> None:
-        """After `begin`. Whatever etcd does, containers go on with what was last known."""
+        """After `begin`, or instead of it where there is an agent to replace: then etcd may be away as well. Whatever it does,
+        containers go on with what was last known."""
         while not self._ended():
             try:
                 self._attend()
@@ -126,7 +127,7 @@ class Agent(Closing):
 
     def _renew(self) -> None:
         self._hub.clear(self._alive)
-        if self._etcd.renew(self._lease):
+        if self._lease and self._etcd.renew(self._lease):
             with self._hub.locked():
                 self._mend()
         else:
@@ -144,7 +145,8 @@ class Agent(Closing):
         for key, value in wanted.items():
             there = own.get(key)
             if there is None:
-                self._etcd.commit([absent(key)], [put(key, value, self._lease)])
+                network = NETWORKS + key.removeprefix(ENDPOINTS).partition("/")[0]
+                self._etcd.commit([absent(key), present(network)], [put(key, value, self._lease)])
             elif there.value != value or there.lease != self._lease:
                 self._etcd.commit([unchanged(key, there.revision)], [put(key, value, self._lease)])
         for key, there in own.items():

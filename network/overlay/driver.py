@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from core.closing import Closing
-from core.errors import Conflict, InvalidInput, Unavailable
+from core.errors import Conflict, InvalidInput, Unavailable, Unsupported
 from core.value import replace
 from network import links, options
 from network.bridge import Bridge, bridge_name
@@ -127,7 +127,7 @@ class Overlay(Closing):
 
     def detach(self, network: Network, endpoint: Endpoint) -> None:
         self._bridge.detach(network, endpoint)
-        with contextlib.suppress(Unavailable):  # the agent does it when etcd is back, or the lease's end
+        with contextlib.suppress(Unavailable, Unsupported):  # the agent does it when etcd is back, or the lease's end
             self._release(endpoint)
 
     def clear(self, network: Network) -> None:

@@ -52,9 +52,14 @@ def lab(tmp_path: Path, base_store: Path) -> Iterator[Lab]:
     """Three hosts with the image `bb`, told of one etcd."""
     with joined_hosts(tmp_path, 3) as (switch, hosts), OwnEtcd(tmp_path, switch.address, switch.inside) as etcd:
         for host in hosts:
-            shutil.copytree(base_store, host.root, symlinks=True)
-            host.lamella("network", "cluster", "--etcd", etcd.url, "--lease", str(LEASE_SECONDS))
+            copied(base_store, host, etcd)
         yield Lab(switch, hosts, etcd)
+
+
+def copied(store: Path, host: Host, etcd: OwnEtcd) -> None:
+    """The host has a copy of the store, and knows the etcd."""
+    shutil.copytree(store, host.root, symlinks=True)
+    host.lamella("network", "cluster", "--etcd", etcd.url, "--lease", str(LEASE_SECONDS))
 
 
 def until(true: Callable[[], object], seconds: float = 60) -> None:
@@ -122,13 +127,15 @@ def test_containers_on_different_hosts_reach_each_other_by_address_and_name(lab:
 def test_ports_and_ways_out_are_those_of_a_bridge_and_an_internal_network_has_none(lab: Lab) -> None:
     first, second, _ = lab.hosts
     first.lamella("network", "create", "-d", "overlay", "ov")
-    first.lamella("network", "create", "-d", "overlay", "--internal", "vault")
+    first.lamella("network", "create", "-d", "overlay", "--internal", "--ipv6", "vault")
     serve(first, "web", "--network", "ov", "-p", "8080:80")
     assert lab.switch.run("curl", "-s", "-m", "5", f"http://{first.address}:8080/").stdout == "web\n"
     assert ask(second, f"http://{first.address}:8080/") == "web"  # out of its host, and in by the other's port
     serve(first, "safe", "--network", "vault")
     assert ask(second, "http://safe/", "vault") == "safe" and ask(second, "http://safe/") == ""
     assert ask(second, f"http://{first.address}:8080/", "vault") == ""
+    v6 = first.lamella("inspect", "-f", "{{.NetworkSettings.Networks.vault.GlobalIPv6Address}}", "safe").stdout.strip()
+    assert v6.startswith("fd") and ask(second, f"http://[{v6}]/", "vault") == "safe"
 
 
 def test_a_host_that_dies_is_forgotten_when_its_lease_ends(lab: Lab) -> None:
@@ -149,10 +156,11 @@ def test_a_host_that_dies_is_forgotten_when_its_lease_ends(lab: Lab) -> None:
 
 
 def test_while_etcd_is_away_containers_go_on_and_changes_fail_and_are_taken_up_later(lab: Lab) -> None:
-    first, second, _ = lab.hosts
+    first, second, third = lab.hosts
     first.lamella("network", "create", "-d", "overlay", "ov")
     serve(first, "web", "--network", "ov")
     serve(second, "db", "--network", "ov")
+    assert third.lamella("network", "ls", "-q", "-f", "name=ov").stdout
     second.lamella("run", "-d", "--name", "brief", "--network", "ov", "bb", "sleep", "1000")
     until(lambda: resolves(first, "web", "brief") and resolves(first, "web", "db"))
     lab.etcd.stop()
@@ -161,7 +169,7 @@ def test_while_etcd_is_away_containers_go_on_and_changes_fail_and_are_taken_up_l
         ("network", "create", "-d", "overlay", "other"),
         ("network", "rm", "ov"),
     ):
-        said = first.lamella(*words, check=False)
+        said = third.lamella(*words, check=False)
         assert said.returncode and "etcd does not answer at http://192.0.2.1:" in said.stderr, (words, said.stderr)
     listed = first.lamella("network", "ls", "--format", "{{.Name}}")
     assert "ov" in listed.stdout.split() and listed.stderr.startswith("WARNING: etcd does not answer")

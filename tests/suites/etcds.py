@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -38,6 +40,15 @@ class OwnEtcd:
             [*self._inside, "curl", "-sf", "-m", "2", f"{self.url}/health"], capture_output=True, text=True, check=False
         )
         return '"true"' in done.stdout
+
+    def keys(self) -> list[str]:
+        """All that there are."""
+        everything = json.dumps({"key": "AA==", "range_end": "AA==", "keys_only": True})
+        done = subprocess.run(
+            [*self._inside, "curl", "-sf", "-m", "10", "-d", everything, f"{self.url}/v3/kv/range"], capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        return [base64.b64decode(one["key"]).decode() for one in json.loads(done.stdout).get("kvs", [])]
 
     def stop(self) -> None:
         """Harmless to repeat."""
