@@ -165,7 +165,7 @@ class Etcd(Closing):
             sock.settimeout(patience)
         try:
             while line := answer.readline(_MOST):
-                said = _object(line).get("result", {})
+                said = _object(line).get("result", {"canceled": True})
                 if said.get("canceled"):
                     break
                 yield [(one.get("type") != "DELETE", _item(one["kv"])) for one in said.get("events", [])]
