@@ -1,4 +1,4 @@
-"""`lamella run` and `lamella build` without click, which alone takes as long to load as a container takes to start.
+"""`lamella run`, `exec` and `build` without click, which alone takes as long to load as a container takes to start.
 
 Only what is spelt in the plainest way is read here; at the first doubt (an unknown flag, a missing value, help, a
 cluster that ends in a value) click gets the same words, with its messages. Both read the one table of flags.
@@ -16,7 +16,7 @@ Flags = dict[str, Any]
 
 
 def quick(argv: Sequence[str], environ: Mapping[str, str]) -> int | None:
-    """Do what `argv` says if it is a plain `run` or `build`; the exit code, or None where it is for click."""
+    """Do what `argv` says if it is a plain `run`, `exec` or `build`; the exit code, or None where it is for click."""
     reader, work, failure = _COMMANDS.get(argv[0] if argv else "", (None, None, 0))
     if reader is None or work is None or any(environ.get(name) for name in _ELSEWHERE):
         return None
@@ -36,6 +36,12 @@ def _run(settings: Any, flags: Flags) -> int:
     return run(settings, flags)
 
 
+def _exec(settings: Any, flags: Flags) -> int:
+    from cli.executing import execute
+
+    return execute(settings, flags)
+
+
 def _build(settings: Any, flags: Flags) -> int:
     from cli.building import build
 
@@ -46,12 +52,26 @@ def parse_run(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
     """The parameters of `run` as click would give them; None at the first doubt."""
     from cli.container_table import RUN
 
-    known, flags = _table(RUN, environ)
+    flags, rest = _leading(RUN, words, environ)
+    return flags | {"image": rest[0], "command": tuple(rest[1:])} if rest else None
+
+
+def parse_exec(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
+    """The parameters of `exec` as click would give them; None at the first doubt."""
+    from cli.exec_flags import EXEC
+
+    flags, rest = _leading(EXEC, words, environ)
+    return flags | {"name": rest[0], "command": tuple(rest[1:])} if len(rest) > 1 else None
+
+
+def _leading(table: Sequence[Any], words: Sequence[str], environ: Mapping[str, str]) -> tuple[Flags, list[str]]:
+    """The flags before the first word that is none, and what comes from there on: nothing at the first doubt."""
+    known, flags = _table(table, environ)
     rest = list(words)
     while rest and rest[0].startswith("-"):
         if not _take(rest, known, flags):
-            return None
-    return flags | {"image": rest[0], "command": tuple(rest[1:])} if rest else None
+            return flags, []
+    return flags, rest
 
 
 def parse_build(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
@@ -124,5 +144,6 @@ Reader = Callable[[Sequence[str], Mapping[str, str]], Flags | None]
 # How a command's words are read, what does it, and the exit code when lamella itself fails (as in `cli.exit`).
 _COMMANDS: dict[str, tuple[Reader | None, Callable[[Any, Flags], int] | None, int]] = {
     "run": (parse_run, _run, 125),
+    "exec": (parse_exec, _exec, 1),
     "build": (parse_build, _build, 1),
 }

@@ -1,4 +1,4 @@
-"""`run` and `build` are read without click where they are plain: both must read the same, and doubt must go to click."""
+"""`run`, `exec` and `build` are read without click where they are plain: both must read the same, and doubt must go to click."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shlex
 import pytest
 
 from cli.build import build
-from cli.quick import parse_build, parse_run, quick
+from cli.exec import exec_
+from cli.quick import parse_build, parse_exec, parse_run, quick
 from cli.run import run
 
 PLAIN = [
@@ -31,6 +32,31 @@ def test_what_is_plain_is_read_as_click_reads_it(line: str) -> None:
 @pytest.mark.parametrize("line", DOUBTFUL)
 def test_what_is_doubtful_is_left_to_click(line: str) -> None:
     assert parse_run(shlex.split(line), {}) is None
+
+
+PLAIN_EXECS = ["web true", "-it web sh -c 'echo x'", "-e A=1 --env B=2 -u web -w /x web env", "-d --privileged --user=0:0 web id -u", "--detach-keys ctrl-x web ls --"]  # fmt: skip
+DOUBTFUL_EXECS = [
+    "",
+    "web",
+    "-it web",
+    "--help",
+    "-h web true",
+    "-uroot web id",
+    "--no-such web true",
+    "-- web true",
+    "-w",
+]
+
+
+@pytest.mark.parametrize("line", PLAIN_EXECS)
+def test_so_is_a_plain_exec(line: str) -> None:
+    words = shlex.split(line)
+    assert parse_exec(words, {}) == exec_.make_context("exec", list(words)).params
+
+
+@pytest.mark.parametrize("line", DOUBTFUL_EXECS)
+def test_a_doubtful_exec_is_left_to_click(line: str) -> None:
+    assert parse_exec(shlex.split(line), {}) is None
 
 
 PLAIN_BUILDS = [
