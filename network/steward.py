@@ -26,6 +26,7 @@ MOST_TALKS = 64  # TCP connections at a time
 TALK_SECONDS = 10.0
 MESSAGE = 1 << 18
 _BURST = 64
+_QUESTION = 4096  # bytes
 
 
 class Seat:
@@ -178,32 +179,32 @@ class Steward:
     # Questions.
 
     def _questions(self, seat: Seat, udp: socket.socket) -> None:
-        cache = seat.member.cache
-        for _ in range(_BURST):
-            try:
-                packet, asker = udp.recvfrom(4096)
-            except OSError:  # nothing more
-                return
-            answers = cache.get(packet[2:])
-            if answers is None:
-                answers = self._look(seat.member, packet)
-            if answers is None:
-                self._forward(seat, udp, packet, asker)
-                continue
-            if not answers:
-                continue
-            answer = answers[0]
-            if len(answers) > 1:
-                answers.append(answers.pop(0))
-            with contextlib.suppress(OSError):
-                udp.sendto(packet[:2] + answer[2:], asker)
+        cache, receive, send = seat.member.cache, udp.recvfrom, udp.sendto
+        with contextlib.suppress(OSError):  # nothing more, or an asker who is gone: whoever still waits is heard again
+            for _ in range(_BURST):
+                packet, asker = receive(_QUESTION)
+                answers = cache.get(packet[2:])
+                if answers is None:
+                    answers = self._look(seat.member, packet)
+                    if answers is None:
+                        self._forward(seat, udp, packet, asker)
+                        continue
+                    if not answers:
+                        continue
+                send(packet[:2] + answers[0], asker)
+                if len(answers) > 1:
+                    answers.append(answers.pop(0))
 
     def _look(self, member: Member, packet: bytes) -> list[bytes] | None:
+        """The answers without their IDs, to be given in turn; none to what is no question, None where it is not ours."""
         question = dns.parse(packet)
         if question is None:
             return []
-        answers = self._directory.answers(member, packet, question, question.size)
-        if answers is not None and len(member.cache) < MOST_CACHED:
+        found = self._directory.answers(member, packet, question, question.size)
+        if found is None:
+            return None
+        answers = [answer[2:] for answer in found]
+        if len(member.cache) < MOST_CACHED:
             member.cache[packet[2:]] = answers
         return answers
 
