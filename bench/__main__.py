@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import curves, registry_scale, scale, work, zb
+from bench import containers, curves, registry_scale, scale, work, zb
 from bench.buildkitd import BuildKitd
 from bench.cases import Case, cases, quietly
 from bench.measure import Failed, peak_bytes, seconds
@@ -24,6 +24,7 @@ from bench.peers import ROOT, TOOLS, Tool, installed
 from bench.registries import REGISTRIES, Distribution, DockerRegistry, LamellaRegistry, Nginx, Registry
 from bench.report import write_table
 from bench.requests_rate import rates
+from bench.runners import RUNNERS, LamellaRunner
 
 RESULTS = ROOT / "bench/results"
 
@@ -32,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("cases", nargs="*", help="only these cases (default: all)")
     parser.add_argument(
-        "--tools", default="lamella,buildah,podman,docker,buildkit,buildkitd", help="only these programs"
+        "--tools", default="lamella,buildah,podman,podman-crun,docker,buildkit,buildkitd", help="only these programs"
     )
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: the case's own)")
     parser.add_argument("--save", default="latest", help="name of the result file (default: latest)")
@@ -41,7 +42,8 @@ def main() -> int:
     if not options.report:
         if os.geteuid() != 0:
             parser.error("the stores are on a file system that is mounted for the run: run it as root")
-        measure_registries(options) if options.cases[:1] == ["zb"] else measure_all(options)
+        alone = {"zb": measure_registries, "containers": measure_containers}
+        alone.get(next(iter(options.cases), ""), measure_all)(options)
     write_table(RESULTS, ROOT / "docs/benchmarks.md")
     return 0
 
@@ -74,6 +76,38 @@ def measure_all(options: argparse.Namespace) -> None:
         if not options.cases or "scale" in options.cases:
             found["scale"] = scale.measure(tools, area, options.rounds, say)
             save(found, options.save)
+    if not options.cases:
+        measure_containers(options, found)
+
+
+def measure_containers(options: argparse.Namespace, found: dict[str, Any] | None = None) -> None:
+    """The case `containers`: starts, `exec`, many of them, networks. `--rounds` below 10 is how many tenths of the full numbers,
+    and the rounds of each command; words after `containers` choose what is measured: `run`, `run-bridge`, `run-port`, `exec`,
+    `ps`, `memory`, `names`, `throughput`, `loop`, `crowd`. What is measured is added to `found`, where it is given."""
+    chosen, part = options.cases[1:], min(10, options.rounds or 10) / 10
+
+    def wanted(name: str) -> bool:
+        return not chosen or name in chosen
+
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lamella-bench.")))
+        area = stack.enter_context(work.fresh_xfs(scratch / "xfs"))
+        base = work.base(area)
+        kinds = [kind for kind in RUNNERS if kind is LamellaRunner or kind.name in options.tools.split(",")]
+        runners = list(started([kind(area) for kind in kinds], stack))
+        for runner in runners:
+            quietly(runner.build(base, "base"))
+            runner.ready()
+        here = environment(runners, [])
+        found = {**here, **found, "versions": {**here["versions"], **found["versions"]}} if found else here
+        for case in containers.cases(area, base, runners):
+            if wanted(case.name):
+                found["cases"].append(run_case(case, runners, options.rounds))
+                save(found, options.save)
+        if wanted("ps"):
+            found["cases"].append(run_case(containers.listing(area, base, part), runners, options.rounds))
+        found["containers"] = containers.measure(runners, area, part, wanted, say)
+        save(found, options.save)
 
 
 def measure_registries(options: argparse.Namespace) -> None:

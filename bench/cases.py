@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +33,7 @@ class Case:
 
 def quietly(command: Command) -> None:
     """Run an unmeasured command; its failure is the case's."""
-    done = subprocess.run(
-        command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True
-    )
+    done = command.run()
     if done.returncode:
         raise Failed(
             f"{' '.join(map(str, command.words))}: {(done.stderr + done.stdout)[-500:].decode(errors='replace')}"
@@ -47,13 +43,13 @@ def quietly(command: Command) -> None:
 def forget(tool: Tool, name: str) -> None:
     """Have nothing of the image `name`, whether it was there or not."""
     for command in tool.forget(name):
-        subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
+        command.run()
 
 
 def unbuild(tool: Tool, name: str) -> None:
     """Have no layer of the image `name`: to make one that is there already is to make it and throw it away."""
     for command in tool.unbuild(name):
-        subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
+        command.run()
 
 
 ALL = ("lamella", "buildah", "podman", "docker", "buildkit", "buildkitd")
@@ -140,11 +136,11 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
     def uncommitted(tool: Tool, name: str, script: str) -> None:
         """A new stopped container that has done `script`, and no image of it."""
         old = tool.words("rm", "-f", name)
-        subprocess.run(old.words, env={**os.environ, **old.env}, stdin=subprocess.DEVNULL, capture_output=True)
+        old.run()
         command = tool.run_kept("base", name, script)
-        subprocess.run(command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True)
+        command.run()
         gone = tool.words("rmi", "-f", f"{name}-image")
-        subprocess.run(gone.words, env={**os.environ, **gone.env}, stdin=subprocess.DEVNULL, capture_output=True)
+        gone.run()
 
     return [
         Case("ten-runs", "ten `RUN true` steps, uncached", ALL, nothing, lambda t: t.build(ten, "ten")),
@@ -172,5 +168,4 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
              lambda t: t.commit("files", "files-image")),
         Case("commit-1g", "commit of a container that has written 1 GiB", RUNNERS, lambda t: uncommitted(t, "gib", GIB),
              lambda t: t.commit("gib", "gib-image"), rounds=3, memory=True),
-        Case("run", "`run --rm IMAGE true`, no network", RUNNERS, nothing, lambda t: t.run_true("base"), rounds=9),
     ]  # fmt: skip

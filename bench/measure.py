@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -9,6 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.ground import Ground
 
 SAMPLE_SECONDS = 0.02
 
@@ -19,19 +24,25 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, with which additions to the environment; `daemons` are processes that work for it elsewhere."""
+    """What to run, with which additions to the environment; `daemons` are processes that work for it elsewhere, `ground` is
+    the network that it is run in, where not the machine's."""
 
     words: Sequence[str]
     env: Mapping[str, str]
     daemons: Sequence[int] = ()
+    ground: Ground | None = None
+
+    def run(self, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run it to its end, with nothing to read; what it says is kept."""
+        environ = {**os.environ, **self.env}
+        with self.ground.entered() if self.ground else contextlib.nullcontext():
+            return subprocess.run(self.words, env=environ, stdin=subprocess.DEVNULL, capture_output=True, **options)
 
 
 def seconds(command: Command) -> float:
     """Wall seconds of one run. Raises Failed with the end of what it said."""
     begin = time.perf_counter()
-    done = subprocess.run(
-        command.words, env={**os.environ, **command.env}, stdin=subprocess.DEVNULL, capture_output=True
-    )
+    done = command.run()
     spent = time.perf_counter() - begin
     if done.returncode:
         said = (done.stderr + done.stdout)[-600:].decode(errors="replace")
@@ -80,12 +91,13 @@ def _tree_bytes(roots: Sequence[int]) -> int:
     todo, total = list(roots), 0
     while todo:
         pid = todo.pop()
-        total += _pss(pid)
+        total += pss(pid)
         todo += children.get(pid, [])
     return total
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Bytes of memory of a process, its share of what others have as well; 0 where it is gone."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -52,9 +52,6 @@ class Tool:
     def build(self, context: Path, tag: str, *, cached: bool = False) -> Command:
         return self.words("build", "-q", *([] if cached else ["--no-cache"]), "-t", tag, str(context))
 
-    def run_true(self, image: str) -> Command:
-        return self.words("run", "--rm", "--network", "none", image, "true")
-
     def run_kept(self, image: str, name: str, script: str) -> Command:
         return self.words("run", "--name", name, "--network", "none", image, "sh", "-c", script)
 
@@ -192,7 +189,7 @@ class Daemon(Tool):
             self.daemon = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
         for _ in range(300):
             command = self.words(*probe)
-            if subprocess.run(command.words, env={**os.environ, **command.env}, capture_output=True).returncode == 0:
+            if command.run().returncode == 0:
                 return
             time.sleep(0.1)
         raise RuntimeError(f"the daemon of {self.name} does not start: {(self.work / 'log').read_text()[-500:]}")
@@ -207,6 +204,7 @@ class Docker(Daemon):
 
     name = "docker"
     buildkit = "0"
+    networking: tuple[str, ...] = ("--bridge=none", "--iptables=false")
 
     def available(self) -> bool:
         return installed("dockerd") and Path("/usr/bin/docker").exists()
@@ -222,7 +220,7 @@ class Docker(Daemon):
         self.env = {"DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": self.buildkit}
         self.launch(
             ["dockerd", "--data-root", str(self.work / "data"), "--exec-root", str(self.work / "exec"), "-H", f"unix://{socket}",
-             "--pidfile", str(self.work / "pid"), "--bridge=none", "--iptables=false", "--storage-driver", "overlay2"],
+             "--pidfile", str(self.work / "pid"), *self.networking, "--storage-driver", "overlay2"],
             "version",
         )  # fmt: skip
 

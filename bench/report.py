@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from bench.container_report import container_tables
 from bench.registry_report import registry_tables
 from bench.scale import FEW_IMAGES, FEW_TAGS, TITLE
 
@@ -38,13 +39,14 @@ def table(found: dict[str, Any]) -> str:
         "| case | lamella | peers | ratio to the best peer | lamella's peak memory | peers' peak memory |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    only = "scale" in found or "zb" in found
+    only = "scale" in found or "zb" in found or "containers" in found
     lines = [*lines, *map(row, found["cases"])] if found["cases"] or not only else lines[:-3]
     return (
         "\n".join(
             [
                 *lines,
                 *registry_tables(found.get("zb", {})),
+                *container_tables(found.get("containers", [])),
                 *curve_table(found.get("curves", [])),
                 *scale_tables(found.get("scale", {})),
             ]

@@ -73,6 +73,23 @@ def _tag(store: Store, image: Image, number: int, count: int) -> None:
         store.tags.set(Reference.parse(name), image.id, image.manifest)
 
 
+def containers(root: Path, image: str, count: int) -> None:
+    """`count` containers of an image that is in the store at `root`, on the default bridge; none of them runs."""
+    from images.resolve import resolve
+    from runtime.containers import Containers
+    from runtime.networking import Networking, join
+    from runtime.request import Request
+    from snapshot.choose import choose
+
+    net = Networking(joins=(join("bridge"),))
+    with Store.open(root, sync=False) as store:
+        those = Containers(store, choose(root))
+        for number in range(count):
+            request = Request(image, ("sleep", "36000"), name=f"app{number}", network="bridge", net=net)
+            _, lock = those.create(request, lambda: resolve(store, image))
+            lock.release()
+
+
 if __name__ == "__main__":
     root, images, tags, layers, dangling = sys.argv[1], *map(int, sys.argv[2:6])
     fill(Path(root), images=images, tags=tags, layers=layers, dangling=dangling)
