@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from core import sqlite
 from core.closing import Closing
 from core.database import Database
-from core.errors import Unavailable
+from core.errors import Integrity, Unavailable
 from core.files import make_directories
 from store import ballast, catalog
 from store.disk import DiskBlobs
@@ -78,10 +79,12 @@ class Store(Closing):
         """The store at `root`, made there when there is none. `sync` off: nothing waits for the disk. `making_room`: to
         remove something from it, for which a full disk has something set aside.
 
-        Raises Unavailable where the place cannot be used, Unsupported where a newer lamella has changed it.
+        Raises Unavailable where the place cannot be used, Unsupported where a newer lamella has changed it, Integrity where
+        there are layers and no catalog: to a new one all of them would be rubbish.
         """
         path = root / "catalog.db"
         if not os.path.exists(path):  # it is made last: where it is, everything else is
+            _refuse_lost_catalog(root)
             _create(root)
         if making_room:
             ballast.spend(root)
@@ -119,6 +122,16 @@ class Store(Closing):
         the next command. A database that its last user closes is tidied up, with two waits for the disk."""
         self.leases.close()
         _LEFT.append(self)
+
+
+def _refuse_lost_catalog(root: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        layers = os.listdir(root / "layers")
+        if layers and not os.path.exists(root / "catalog.db"):  # somebody may just have made both
+            raise Integrity(
+                f"{root / 'catalog.db'} is gone, and there are {len(layers)} layers that only it knew the names of",
+                "put it back, with catalog.db-wal, from a copy; or, to begin anew without them, move the store away",
+            )
 
 
 def _create(root: Path) -> None:

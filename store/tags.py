@@ -75,14 +75,6 @@ class Tags:
         """The image's tags, by name."""
         return list(self._select("WHERE image = ? ORDER BY repository, tag", (image,)))
 
-    def of_images(self, images: Iterable[Digest]) -> dict[Digest, list[Tag]]:
-        """The tags of several images in one query; images without tags are left out."""
-        found: dict[Digest, list[Tag]] = {}
-        chosen = "WHERE image IN (SELECT value FROM json_each(?)) ORDER BY repository, tag"
-        for tag in self._select(chosen, (json.dumps(list(images)),)):
-            found.setdefault(tag.image, []).append(tag)
-        return found
-
     def names_of_images(self, images: Iterable[Digest]) -> dict[Digest, list[Reference]]:
         """The names alone of several images' tags, in order: a listing of 100,000 wants nothing else."""
         found: dict[Digest, list[Reference]] = {}

@@ -174,13 +174,6 @@ class Volumes:
         rows = self._database.read().execute("SELECT id FROM hold_volumes WHERE volume = ? ORDER BY id", (name,))
         return [row[0] for row in rows]
 
-    def of_container(self, id: str) -> list[tuple[Volume, bool]]:
-        """The volumes that the container has, and which were made for it."""
-        rows = self._database.read().execute(
-            "SELECT volume, own FROM hold_volumes WHERE kind = 'container' AND id = ?", (id,)
-        )
-        return [(self.find(row[0]), bool(row[1])) for row in rows.fetchall()]
-
     def remove(self, name: str) -> None:
         """Delete the row; `Volumes.sweep` gives the disk back. Raises VolumeNotFound, VolumeInUse."""
         with self._database.write() as connection:

@@ -60,7 +60,6 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "add an image": lambda s: add_image(s, "new", tags=["new"]),
     "untag and delete": remove,
     "get a tag": lambda s: s.tags.get(NAME),
-    "tags of images": lambda s: s.tags.of_images([ID]),
     "names that begin so": lambda s: (s.tags.beginning("a", 9), s.tags.beginning("docker.io/library/app:1", 9)),
     "names of images": lambda s: s.tags.names_of_images([ID]),
     "tags of a repository": lambda s: s.tags.of_repository("docker.io/library/app"),

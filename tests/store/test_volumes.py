@@ -114,8 +114,7 @@ def test_who_made_it_and_who_only_has_it(store: Store) -> None:
     hold(store, "c1", volume.name, own=True)
     hold(store, "c2", volume.name)
     assert volume.anonymous
-    assert store.volumes.of_container("c1") == [(volume, True)]
-    assert store.volumes.of_container("c2") == [(volume, False)]
+    assert store.volumes.users(volume.name) == ["c1", "c2"]
     assert store.volumes.all(dangling=True) == [] and store.volumes.all(dangling=False) == [volume]
 
 
