@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cli.container_flags import make_request, wants_networks
 from cli.exit import ENGINE_FAILURE, leave
 from cli.settings import Settings
+from core.rootless import outer_uid
 
 if TYPE_CHECKING:
     from cli.containers import Workshop
@@ -138,7 +139,7 @@ def run_monitored(
 
 def stays(container: Container, manner: Manner | None) -> bool:
     """Whether this process is sure to be there when the container ends, and tells how it did."""
-    if manner is None or container.auto_remove or container.restart:
+    if manner is None or container.auto_remove or container.restart or (container.ports and outer_uid()):
         return False
     left = not manner.signals or manner.streams == ("stdin",) or (container.tty and container.stdin_open)
     return not left

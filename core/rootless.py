@@ -40,10 +40,10 @@ def last_group() -> int:
         return min(max(int(first) + int(count) - 1 for first, _, count in map(str.split, file)), (1 << 31) - 1)
 
 
-def remain(state: Path) -> None:
+def remain(state: str | Path) -> None:
     """Be a member of the namespace that this process was executed in, if it is one of ours."""
     if outer_uid():
-        _remember(FileLock(state / _MEMBERS))
+        _remember(FileLock(Path(state, _MEMBERS)))
 
 
 def membership() -> tuple[int, ...]:
@@ -71,7 +71,7 @@ def enter(state: Path, others: Callable[[], Iterable[int]], warn: Warn) -> None:
             return
         if not any(_join_process(pid) for pid in _living(state, lock, others)):
             _create(warn)
-        _hold(state)
+        hold(state, _NAME, "user")
 
 
 def _living(state: Path, lock: FileLock, others: Callable[[], Iterable[int]]) -> Iterable[int]:
@@ -153,9 +153,7 @@ def _told_by_child(work: Callable[[], object]) -> Iterator[None]:
         with os.fdopen(told, "rb") as pipe:
             said = pipe.read()
         os.waitpid(pid, 0)
-    if said:
-        message, _, hint = said.decode(errors="replace").partition("\0")
-        raise Unavailable(message, hint or None)
+    _raise_said(said)
 
 
 def _work_when(ready: int, work: Callable[[], object], tell: int) -> int:
@@ -170,24 +168,36 @@ def _work_when(ready: int, work: Callable[[], object], tell: int) -> int:
     return 1
 
 
-def _hold(state: Path) -> None:
-    """Leave a process behind that keeps this process's user namespace until its last member ends."""
-    ready, tell = os.pipe()
+def find_held(state: Path, name: str, kind: str, proc: str = "/proc") -> int | None:
+    """A descriptor of the namespace that `hold` gave this name, if it is still there; `proc` shows the host's processes."""
+    with contextlib.suppress(OSError, ValueError):
+        pid, inode = map(int, (state / name).read_text().split())
+        fd = os.open(f"{proc}/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        if os.fstat(fd).st_ino == inode:
+            return fd
+        os.close(fd)
+    return None
+
+
+def hold(state: Path, name: str, kind: str, prepare: Callable[[], object] = lambda: None) -> None:
+    """Leave a process behind that keeps its namespace of that `kind` until the last member has ended. `prepare` is done in it
+    first, and may bring it into another one than ours. Raises what that raises, as Unavailable."""
+    told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            os.close(ready)
+            os.close(told)
             if os.fork() == 0:
-                _be_holder(state, tell)
+                _be_holder(state, name, kind, prepare, tell)
         finally:
             os._exit(0)
     os.close(tell)
     os.waitpid(pid, 0)
-    os.read(ready, 1)
-    os.close(ready)
+    with os.fdopen(told, "rb") as pipe:
+        _raise_said(pipe.read())
 
 
-def _be_holder(state: Path, tell: int) -> NoReturn:
+def _be_holder(state: Path, name: str, kind: str, prepare: Callable[[], object], tell: int) -> NoReturn:
     from core.namespaces import keep_descriptors
 
     try:
@@ -197,11 +207,28 @@ def _be_holder(state: Path, tell: int) -> NoReturn:
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
         keep_descriptors()
-        written = state / f"{_NAME}.new"
-        written.write_text(f"{os.getpid()} {os.stat('/proc/self/ns/user').st_ino}")
-        written.replace(state / _NAME)
-        os.write(tell, b"1")
-        members, name = os.fspath(state / _MEMBERS), os.fspath(state / _NAME)
-        os.execve("/usr/bin/flock", ["flock", "-x", members, "rm", "-f", name], {"PATH": "/usr/bin:/bin"})
+        prepare()
+        written = state / f"{name}.new"
+        written.write_text(f"{os.getpid()} {os.stat(f'/proc/self/ns/{kind}').st_ino}")
+        written.replace(state / name)
+        members, file = os.fspath(state / _MEMBERS), os.fspath(state / name)
+        os.execve(_flock(), ["flock", "-x", members, "rm", "-f", file], {"PATH": "/usr/bin:/bin"})
+    except LamellaError as error:
+        os.write(tell, f"{error.message}\0{error.hint or ''}".encode())
+    except BaseException as error:
+        os.write(tell, f"the namespace cannot be kept: {error}".encode())
     finally:
         os._exit(1)
+
+
+def _flock() -> str:
+    for place in ("/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin"):
+        if os.access(f"{place}/flock", os.X_OK):
+            return f"{place}/flock"
+    raise Unsupported("flock is not installed: commands without root need it", "install util-linux")
+
+
+def _raise_said(said: bytes) -> None:
+    if said:
+        message, _, hint = said.decode(errors="replace").partition("\0")
+        raise Unavailable(message, hint or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,9 @@ class Bridge:
     gateways = True
     publishes = True
 
-    def __init__(self, networks: Networks, state: Path) -> None:
+    def __init__(self, networks: Networks, state: Path, firewall: Firewall | None = None) -> None:
         self._networks = networks
-        self._firewall = Firewall(state)
+        self._firewall = firewall or Firewall(state)
 
     def create(self, network: Network) -> Network:
         options.check(network)
@@ -52,9 +51,10 @@ class Bridge:
             else:
                 index = self._raise(netlink, network, index)
             links.add_veth(netlink, outer, index, endpoint.interface, sandbox.fd, endpoint.mac, mtu)
-        _set_port(outer, "hairpin_mode")
-        if not options.open_inside(network) and not _bridge_is_filtered():
-            _set_port(outer, "isolated")
+            port = links.find(netlink, outer)
+            links.set_port(netlink, port, links.HAIRPIN)
+            if not options.open_inside(network) and not _bridge_is_filtered():
+                links.set_port(netlink, port, links.ISOLATED)
         configure(sandbox, endpoint)
 
     def _raise(self, netlink: Netlink, network: Network, index: int) -> int:
@@ -178,8 +178,3 @@ def _bridge_is_filtered() -> bool:
     """Whether frames that stay on a bridge pass the firewall as well: its rule for them then does, and lets published ports
     through, whose frames take the short way."""
     return read_sysctl("bridge/bridge-nf-call-iptables") == "1"
-
-
-def _set_port(name: str, flag: str) -> None:
-    with contextlib.suppress(OSError), open(f"/sys/class/net/{name}/brport/{flag}", "w", encoding="ascii") as file:
-        file.write("1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from core.errors import Unsupported
+from core.rootless import outer_uid
 from network.protocol import NetworkDriver
 from network.tables import Networks
 
@@ -39,6 +41,16 @@ def _overlay(networks: Networks, state: Path) -> NetworkDriver:
     return Overlay(networks, state)
 
 
+def _hidden(name: str, networks: Networks, state: Path, proc: str) -> NetworkDriver:
+    """An ordinary user's."""
+    from network.hidden import Hidden
+
+    if name != Hidden.name:
+        raise Unsupported(f"networks of the driver {name} need root", "use the driver bridge")
+    return Hidden(networks, state, proc)
+
+
+_FOR_EVERYBODY = ("host", "null")
 DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {
     "bridge": _bridge,
     "host": _host,
@@ -48,8 +60,11 @@ DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {
 }
 
 
-def make_driver(name: str, networks: Networks, state: Path) -> NetworkDriver:
-    """The driver of that name; whether a plug-in is there is seen when it is asked for something."""
+def make_driver(name: str, networks: Networks, state: Path, proc: str = "/proc") -> NetworkDriver:
+    """The driver of that name; whether a plug-in is there is seen when it is asked for something. `proc` is where the host's
+    processes are to be seen. Raises Unsupported for what only root can have."""
+    if outer_uid() and name not in _FOR_EVERYBODY:
+        return _hidden(name, networks, state, proc)
     maker = DRIVERS.get(name)
     if maker is not None:
         return maker(networks, state)

@@ -26,17 +26,19 @@ _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 
 
 class Hub(Closing):
-    """A context manager. `state` is the store's run-time directory. Not for a process that has forked since."""
+    """A context manager. `state` is the store's run-time directory, `proc` where the host's processes are to be seen. Not for
+    a process that has forked since."""
 
-    def __init__(self, root: Path, state: Path, *, sync: bool = True) -> None:
+    def __init__(self, root: Path, state: Path, *, sync: bool = True, proc: str = "/proc") -> None:
         self.networks = Networks(root, sync=sync)
         self.state = state
+        self._proc = proc
         self._drivers: dict[str, NetworkDriver] = {}
 
     def driver(self, network: Network) -> NetworkDriver:
         """The one that does the network's work. Raises NotFound where it is not here."""
         if network.driver not in self._drivers:
-            self._drivers[network.driver] = make_driver(network.driver, self.networks, self.state)
+            self._drivers[network.driver] = make_driver(network.driver, self.networks, self.state, self._proc)
         return self._drivers[network.driver]
 
     @contextlib.contextmanager

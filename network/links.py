@@ -30,6 +30,8 @@ _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _UP, _LOOPBACK = 1, 8
 _ADDRESS, _NAME, _MTU, _LOWER, _MASTER, _INFO, _ALIAS, _NS_FD = 1, 3, 4, 5, 10, 18, 20, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER, _MACVLAN_MODE, _VLAN_ID = 1, 2, 1, 1, 1
+_BRIDGE, _PORT_INFO, _NESTED = 7, 12, 0x8000
+HAIRPIN, ISOLATED = 4, 33
 _NODAD = 0x02
 _ONLINK = 4
 _SCOPE_LINK = 253
@@ -81,6 +83,11 @@ def names(netlink: Netlink) -> list[str]:
     """The names of all links."""
     found = (attributes(answer[_LINK.size :]) for answer in netlink.ask(GETLINK, _link(), DUMP))
     return [known[_NAME].rstrip(b"\0").decode(errors="replace") for known in found]
+
+
+def set_port(netlink: Netlink, index: int, flag: int) -> None:
+    """Switch a flag of a bridge's port on: HAIRPIN or ISOLATED."""
+    netlink.ask(SETLINK, _LINK.pack(_BRIDGE, 0, index, 0, 0) + attribute(_PORT_INFO | _NESTED, attribute(flag, b"\1")))
 
 
 def alias_of(netlink: Netlink, index: int) -> str:

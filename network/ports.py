@@ -182,7 +182,10 @@ def _refused(address: str, wanted: Wanted, error: OSError | None) -> Conflict | 
             f"failed to bind host port for {shown}:{wanted.first}: cannot assign requested address",
             "this machine does not have that address",
         )
-    return Unavailable(f"failed to bind host port for {shown}:{wanted.first}: {error}", "choose another port")
+    hint = "choose another port"
+    if error is not None and error.errno == errno.EACCES:
+        hint = "an ordinary user may publish from port 1024 on, or from what the sysctl net.ipv4.ip_unprivileged_port_start says"
+    return Unavailable(f"failed to bind host port for {shown}:{wanted.first}: {error}", hint)
 
 
 def wanted_of_exposed(texts: Iterable[str], already: Iterable[Wanted]) -> Iterator[Wanted]:

@@ -36,7 +36,7 @@ class Sandbox(Closing):
     def create(cls, path: Path, proc: str = "/proc") -> Self:
         """A new one, with a switched on loopback, mounted on the new file `path` in this process's mount namespace."""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        before = _way_back()
         try:
             syscalls.unshare(syscalls.CLONE_NEWNET)
             try:
@@ -57,7 +57,7 @@ class Sandbox(Closing):
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """For the block, this thread is in it: sockets made, programs started, and /proc/sys/net belong to it."""
-        before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        before = _way_back()
         try:
             syscalls.setns(self.fd, syscalls.CLONE_NEWNET)
             try:
@@ -82,10 +82,23 @@ class Sandbox(Closing):
             self.fd = -1
 
 
+def _way_back() -> int:
+    """A descriptor of the namespace that this thread is in. From a user namespace nobody comes back into the host's: who is in
+    that is first brought into a new one, for good."""
+    before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(before, syscalls.CLONE_NEWNET)
+        return before
+    except PermissionError:
+        os.close(before)
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        return os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+
+
 @contextlib.contextmanager
 def nowhere() -> Iterator[Sandbox]:
     """For the block, this thread is in a new network namespace, which is gone afterwards."""
-    before = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    before = _way_back()
     try:
         syscalls.unshare(syscalls.CLONE_NEWNET)
         try:

@@ -249,12 +249,17 @@ class Steward:
         return answers[0] if answers else ask_over_tcp(query, member.upstreams)
 
 
-def main(listening: int, lock: str, clear: Sequence[str]) -> None:
-    """Be the steward: `listening` is the descriptor of its socket, `clear` the command that clears away."""
+def main(listening: int, lock: str, clear: Sequence[str], stay: str = "") -> None:
+    """Be the steward: `listening` is the descriptor of its socket, `clear` the command that clears away, `stay` the state
+    directory of the store whose user namespace it is to be a member of, if any."""
 
     os.closerange(3, listening)
     os.closerange(listening + 1, 1 << 16)
     os.chdir("/")
+    if stay:
+        from core.rootless import remain
+
+        remain(stay)
 
     def run() -> None:
         pid = os.posix_spawn(

@@ -15,6 +15,7 @@ from typing import Any
 from core.closing import Closing
 from core.errors import Unavailable
 from core.locks import FileLock
+from core.rootless import outer_uid
 
 _ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SECONDS = 20.0
@@ -113,9 +114,10 @@ def _start(state: Path, clear: Sequence[str]) -> None:
         listening.listen(_QUEUE)
         os.set_inheritable(listening.fileno(), True)
         top = str(Path(__file__).parent.parent)
+        stay = str(state) if outer_uid() else ""
         program = (
             f"import sys; sys.path[:0] = [{top!r}]; from network.steward import main; "
-            f"main({listening.fileno()}, {str(state / 'steward.lock')!r}, {list(clear)!r})"
+            f"main({listening.fileno()}, {str(state / 'steward.lock')!r}, {list(clear)!r}, {stay!r})"
         )
         silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
         os.posix_spawn(

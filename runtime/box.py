@@ -62,6 +62,15 @@ class Box:
         """Descriptors that the keeper has to inherit, and to keep open."""
         return self.joined.held if self.joined else ()
 
+    def open_doors(self) -> None:
+        """Start what hands on the container's published ports, where no firewall can. Below the keeper, which must be there."""
+        if self.joined and self.joined.doors:
+            from network.doors import open_doors
+
+            sandbox = os.open(self.sandbox, os.O_RDONLY | os.O_CLOEXEC)
+            open_doors(self.joined.doors, sandbox)
+            os.close(sandbox)
+
     def root(self) -> str:
         """The container's root as a path, for who has entered the keeper's namespaces."""
         return f"/proc/{int(self.pid_file.read_text())}/root"

@@ -193,6 +193,7 @@ def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
         become_conmon, own_session=True, own_mounts=False, own_pids=not box.shares_pids,
         announce=lambda pid: note_starting(directory, pid),
     )  # fmt: skip
+    box.open_doors()
     for fd in (sync_write, start_read, *box.held()):
         os.close(fd)
     with os.fdopen(sync_read, "rb") as answers:

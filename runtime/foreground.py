@@ -111,6 +111,7 @@ def _keep(orders: int, root: Path, state: Path, proc: int) -> int:
         rootfs = stack.enter_context(snapshotter.mounted(container.id, durable=not container.auto_remove))
         spec = box.fill(container, root / "containers" / container.id, rootfs, engine)
         box.keep_null()
+        box.open_doors()
         return _start(container, box, engine, spec, passing)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import Unsupported
+from core.rootless import outer_uid
 from core.value import Value, replace
 from network.hub import Hub, gateways
 from network.model import Endpoint, Network
@@ -30,13 +32,15 @@ if TYPE_CHECKING:
 
 
 class Joined(Value):
-    """What a container finds: two files, variables, and its sandbox; `held` are descriptors that its keeper has to inherit."""
+    """What a container finds: two files, variables, and its sandbox; `held` are descriptors that its keeper has to inherit,
+    `doors` those that a program of its own has to see to (`network.doors`)."""
 
     hosts: bytes
     resolv_conf: bytes
     sandbox: str = ""
     env: tuple[str, ...] = ()
     held: tuple[int, ...] = ()
+    doors: tuple[tuple[int, str, int, str], ...] = ()
 
 
 def join(container: Container, path: Path, directory: Path, proc: str) -> Joined:
@@ -58,9 +62,19 @@ def join(container: Container, path: Path, directory: Path, proc: str) -> Joined
         )
     root, state = directory.parent.parent, path.parent.parent
     held = Held()
-    with Hub(root, state) as hub, Sandbox.create(path, proc) as sandbox:
+    with Hub(root, state, proc=proc) as hub:
+        networks = [hub.networks.find(one["network"]) for one in joins]
+        outlet = way_out(networks, joins)
+        ports = ()
+        if outlet >= 0 and hub.driver(networks[outlet]).publishes:
+            ports = _ports(container, networks[outlet], held)
+        if outer_uid():
+            from network.uplink import go_there
+
+            go_there(state, proc)
         try:
-            return _join(hub, container, joins, sandbox, path, held)
+            with Sandbox.create(path, proc) as sandbox:
+                return _join(hub, container, joins, sandbox, path, held, ports)
         except BaseException:
             held.release()
             hub.release(container.id)
@@ -68,7 +82,13 @@ def join(container: Container, path: Path, directory: Path, proc: str) -> Joined
 
 
 def _join(
-    hub: Hub, container: Container, joins: Sequence[dict[str, Any]], sandbox: Sandbox, path: Path, held: Held
+    hub: Hub,
+    container: Container,
+    joins: Sequence[dict[str, Any]],
+    sandbox: Sandbox,
+    path: Path,
+    held: Held,
+    ports: Any,
 ) -> Joined:
     net = container.net or Networking()
     networks = [hub.networks.find(one["network"]) for one in joins]
@@ -84,8 +104,8 @@ def _join(
             sockets = stack.enter_context(asked_in(sandbox))
         for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
             endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
-            if number == outlet and hub.driver(network).publishes:
-                endpoint = replace(endpoint, ports=_ports(container, network, held))
+            if number == outlet:
+                endpoint = replace(endpoint, ports=ports)
             endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
         introduce(hub, container, endpoints, [life, *sockets])
     links, env = list[tuple[str, str]](), list[str]()
@@ -97,9 +117,14 @@ def _join(
     gateway = next((subnet.gateway for subnet in networks[0].subnets if subnet.gateway), "")
     gateway = gateway or next(iter(gateways(hub.networks.find(networks[0].id))), "")
     own = [(address, container.hostname) for endpoint in endpoints for address in endpoint.plain]
+    descriptors, doors = held.hand_over(), tuple[tuple[int, str, int, str], ...]()
+    if descriptors and outer_uid():
+        from network.doors import doors_of
+
+        doors = doors_of(descriptors, endpoints)
     return Joined(
         sandbox_hosts(container.hostname, own + links, container.add_hosts, gateway),
-        resolv_of(net, named=named).text(), str(path), tuple(env), (alive, *held.hand_over()),
+        resolv_of(net, named=named).text(), str(path), tuple(env), (alive, *descriptors), doors,
     )  # fmt: skip
 
 
@@ -134,6 +159,8 @@ def _ports(container: Container, network: Network, held: Held) -> Any:
     net = container.net
     if net is not None and net.publish_all:
         wanted += wanted_of_exposed((*container.exposed_ports, *net.exposed), wanted)
+    if outer_uid() and any(one.protocol == "sctp" for one in wanted):
+        raise Unsupported("only root can publish ports of sctp", "leave the port out, or run it as root")
     return tuple(held.take(wanted, host_binding(network), v6=network.ipv6))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.rootless import outer_uid
 from core.value import Value, field
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ def prepared(root: Path, state: Path, container: Container) -> Iterator[None]:
     if container.net is None or not container.net.joins:
         yield
         return
+    if outer_uid():
+        from network.uplink import raise_uplink
+
+        raise_uplink(state)
     from runtime.stewarding import steward
 
     named = any(one["network"] != "bridge" for one in container.net.joins)

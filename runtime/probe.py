@@ -150,4 +150,5 @@ def _show(source: Path, target: Path) -> None:
         target.symlink_to(os.readlink(source))
     elif source.is_dir():
         target.mkdir()
-        syscalls.mount(str(source), target, flags=syscalls.MS_BIND)
+        # With all that is mounted in it: without, a user namespace refuses what it must not uncover.
+        syscalls.mount(str(source), target, flags=syscalls.MS_BIND | syscalls.MS_REC)

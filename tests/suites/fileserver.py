@@ -82,7 +82,7 @@ def say(handler: Handler, status: int, data: bytes = b"", headers: dict[str, str
 
 
 @contextlib.contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Files]:
+def serving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Files]:
     """A server until the block ends."""
     site = Files(scheme="https" if tls else "http")
 
@@ -101,10 +101,10 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Files]:
 
         def handle_error(self, *_: object) -> None: ...
 
-    server = Server(("127.0.0.1", 0), Served)
+    server = Server((host, 0), Served)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    site.address = f"127.0.0.1:{server.server_port}"
+    site.address = f"{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -50,6 +50,7 @@ class Ordinary:
         user = ordinary_user()
         self.uid = uid or user.pw_uid
         self.gid = uid or user.pw_gid
+        self.hidden: tuple[str, ...] = ()  # programs that it does not find
         self.home = Path(tempfile.mkdtemp(prefix="lamella-user-", dir="/tmp"))
         self.root = self.home / ".local/share/lamella"
         os.chown(self.home, self.uid, self.gid)
@@ -115,6 +116,8 @@ class Ordinary:
 
     def _become(self) -> None:
         prepare()
+        for program in self.hidden:
+            syscalls.mount("/dev/null", program, flags=syscalls.MS_BIND)
         if self.uid == ordinary_user().pw_uid:
             os.initgroups(NAME, self.gid)
         else:

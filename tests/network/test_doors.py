@@ -1,0 +1,58 @@
+"""The program that hands published ports on, by itself: both ends are this process's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from network.doors import open_doors
+from tests.conftest import needs
+
+pytestmark = needs()
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """A UDP port that sends everything back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+
+        def work() -> None:
+            while (heard := sock.recvfrom(1000))[0] != b"end":
+                sock.sendto(*heard)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        yield sock.getsockname()[1]
+        sock.sendto(b"end", sock.getsockname())
+        thread.join()
+
+
+@pytest.fixture
+def outside(echo: int) -> Iterator[tuple[str, int]]:
+    """Where what is sent is handed on to it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        here = os.open("/proc/self/ns/net", os.O_RDONLY)
+        pid = open_doors([(sock.fileno(), "127.0.0.1", echo, "udp")], here)
+        os.close(here)
+        yield sock.getsockname()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_datagrams_find_their_way_in_and_back_to_each_caller(outside: tuple[str, int]) -> None:
+    callers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(5)]
+    for turn in range(2):
+        for number, caller in enumerate(callers):
+            caller.settimeout(30)
+            caller.sendto(b"%d %d" % (turn, number), outside)
+        for number, caller in enumerate(callers):
+            assert caller.recv(100) == b"%d %d" % (turn, number)
+    for caller in callers:
+        caller.close()
