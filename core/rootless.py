@@ -36,8 +36,14 @@ def outer_uid() -> int:
 
 def last_group() -> int:
     """The highest group ID that there is in this process's user namespace."""
-    with open("/proc/self/gid_map", encoding="ascii") as file:
-        return min(max(int(first) + int(count) - 1 for first, _, count in map(str.split, file)), (1 << 31) - 1)
+    return min(max(first + count - 1 for first, _, count in _map("gid")), (1 << 31) - 1)
+
+
+def _map(kind: str) -> list[list[int]]:
+    for who in ("self", "1"):  # who has entered another's mounts is not to be seen there; the namespace is the same
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{who}/{kind}_map", encoding="ascii") as file:
+            return [[int(word) for word in line.split()] for line in file]
+    return [[0, 0, (1 << 32) - 1]]
 
 
 def remain(state: str | Path) -> None:
