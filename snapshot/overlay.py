@@ -36,11 +36,7 @@ class Overlay:
 
     @contextlib.contextmanager
     def mounted(self, key: str, *, durable: bool = False) -> Iterator[Path]:
-        home = self._places.path(key)
-        if not os.path.exists(home / "upper"):
-            from snapshot.lending import take_back
-
-            take_back(self._places.root, home)
+        home = self._writable(key)
         lower = self._places.parents(key) or [f"../snapshots/{key}/nothing"]
         remove(home / "work" / "work" / "incompat")  # else the kernel refuses what was mounted volatile before
         mount_overlay(self._places.layers, lower, home, volatile=not durable, userxattr=self._userxattr)
@@ -54,7 +50,16 @@ class Overlay:
         root on the disk. Mounts below the directory `place`; returns where. Raises Unsupported where the kernel cannot."""
         from snapshot.mapped import mount
 
-        return mount(self._places.layers, self._places.parents(key), self._places.path(key), (users, groups), place)
+        return mount(self._places.layers, self._places.parents(key), self._writable(key), (users, groups), place)
+
+    def _writable(self, key: str) -> Path:
+        """The snapshot's directory, with an upper directory of its own."""
+        home = self._places.path(key)
+        if not os.path.exists(home / "upper"):
+            from snapshot.lending import take_back
+
+            take_back(self._places.root, home)
+        return home
 
     def upper(self, key: str) -> Path:
         """Where the snapshot keeps what was written to it: to be written to directly while it is not mounted, by who knows
