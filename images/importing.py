@@ -13,7 +13,8 @@ from image.platform import Platform, host_platform
 from images.publish import publish
 from images.shelf import BadArchive
 from layer.compression import decompressor
-from layer.pipeline import Readable, ReadAhead
+from layer.handover import ReadAhead
+from layer.pipeline import Readable
 from layer.records import BadHeader
 from store.disk import disk_errors
 from store.events import note

@@ -14,7 +14,8 @@ from image.digest import Digest
 from image.media_types import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from layer.compression import decompressor, detect
 from layer.decompression import Prefixed
-from layer.pipeline import PIECE, Readable, ReadAhead
+from layer.handover import ReadAhead
+from layer.pipeline import PIECE, Readable
 from store.disk import disk_errors
 
 if TYPE_CHECKING:

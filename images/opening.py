@@ -15,7 +15,8 @@ from images.shelf import BadArchive, Shelf
 from images.streamed import StreamedArchive
 from layer.compression import HEAD, decompressor, detect
 from layer.decompression import Prefixed
-from layer.pipeline import Readable, ReadAhead
+from layer.handover import ReadAhead
+from layer.pipeline import Readable
 from layer.records import BadHeader
 
 if TYPE_CHECKING:

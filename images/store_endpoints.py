@@ -17,6 +17,7 @@ from images.incoming import bring_in
 from images.layout_endpoints import ReadOnly, WriteOnly
 from images.publish import enter, keep
 from images.shelf import BadArchive, Content
+from layer.handover import Pieces
 from layer.pipeline import Readable
 from store.blobs import BlobDamaged
 from store.images import MAX_CONFIG_BYTES
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from store.images import Image
     from store.layers import Layer
     from store.store import Store
-
-_AHEAD = 4
 
 
 class StoreSource(ReadOnly):
@@ -99,68 +98,32 @@ class StoreSource(ReadOnly):
 @contextmanager
 def piped(produce: Callable[[Callable[[bytes | memoryview], object]], object]) -> Iterator[Readable]:
     """What `produce` writes, as something to read: it runs in a thread, at most a few pieces ahead."""
-    pipe = _Pipe()
+    pieces = Pieces()
+
+    def write(data: bytes | memoryview) -> None:
+        if data:
+            if not pieces.wait_for_room():
+                raise _Stopped
+            pieces.put(data)
 
     def run() -> None:
         try:
-            produce(pipe.write)
-            pipe.put(b"")
+            produce(write)
+            pieces.put(b"")
         except BaseException as error:
-            pipe.put(error)
+            pieces.put(error)
 
     thread = threading.Thread(target=run, name="pack", daemon=True)
     thread.start()
     try:
-        yield pipe
+        yield pieces
     finally:
-        pipe.stop()
+        pieces.stop()
         thread.join()
 
 
 class _Stopped(Exception):
     """Nobody reads any more."""
-
-
-class _Pipe:
-    def __init__(self) -> None:
-        import queue
-
-        self._pieces: queue.SimpleQueue[bytes | memoryview | BaseException] = queue.SimpleQueue()
-        self._room = threading.Semaphore(_AHEAD)
-        self._rest = memoryview(b"")
-        self._stopped = False
-        self._end: BaseException | bool = False
-
-    def put(self, piece: bytes | memoryview | BaseException) -> None:
-        self._pieces.put(piece)
-
-    def write(self, data: bytes | memoryview) -> None:
-        if data:
-            self._room.acquire()
-            if self._stopped:
-                raise _Stopped
-            self.put(data)
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._room.release()
-
-    def read(self, n: int = -1, /) -> bytes:
-        if n < 0:
-            return b"".join(iter(lambda: self.read(1 << 20), b""))
-        if not self._rest and n and not self._end:
-            piece = self._pieces.get()
-            if isinstance(piece, BaseException):
-                self._end = piece
-            else:
-                self._end = not piece
-                self._rest = memoryview(piece)
-                self._room.release()
-        if isinstance(self._end, BaseException):
-            raise self._end
-        data = bytes(self._rest[:n])
-        self._rest = self._rest[n:]
-        return data
 
 
 class StoreDestination(WriteOnly):

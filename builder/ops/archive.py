@@ -31,7 +31,7 @@ def unpack(path: Path, root: Path, destination: str, owner: tuple[int, int] | No
     """Unpack the file into `destination` inside `root` if it is an archive; whether it was. Raises as `layer.apply.extract`."""
     from layer.apply import extract
     from layer.compression import decompressor
-    from layer.pipeline import ReadAhead
+    from layer.handover import ReadAhead
 
     if not is_archive(path):
         return False

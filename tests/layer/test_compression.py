@@ -17,8 +17,9 @@ import zstandard
 
 from core.errors import Integrity, InvalidInput
 from layer.compression import compressor, decompressor, detect
+from layer.handover import Pieces, ReadAhead
 from layer.incompressible import STRETCH
-from layer.pipeline import HashingReader, HashingWriter, ReadAhead
+from layer.pipeline import HashingReader, HashingWriter
 
 TEXT = b"".join(b"line %d of a text that repeats itself\n" % (n % 9973) for n in range(60_000))
 NOISE = random.Random(1).randbytes(3_000_001)
@@ -216,3 +217,15 @@ def test_reading_ahead_gives_the_same_and_passes_errors_on() -> None:
         ahead.read()
     with ReadAhead(io.BytesIO(TEXT * 9), piece=1000) as ahead:
         assert ahead.read(10) == TEXT[:10]
+
+
+def test_an_interrupted_reader_waits_for_nothing_more() -> None:
+    pieces = Pieces()
+    pieces.put(TEXT)
+    pieces.put(b"")
+    assert pieces.read(10) == TEXT[:10] and pieces.read() == TEXT[10:]
+    pieces = Pieces()
+    pieces.put(KeyboardInterrupt())  # as it comes while the piece that arrived is taken
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            pieces.read(1)
