@@ -128,6 +128,11 @@ class Box:
                     os.close(own)
 
     def _placed(self, container: Container, directory: Path) -> Sequence[Mount]:
+        for mount in container.mounts:
+            if "slave" in mount.options or "rslave" in mount.options:
+                from runtime.propagation import check_followed
+
+                check_followed(mount)
         if all(mount.kind in ("bind", "tmpfs") and "bind" not in mount.options for mount in container.mounts):
             return container.mounts
         from runtime.volume_places import placed

@@ -162,6 +162,10 @@ def _mount(root: str, mount: dict[str, Any], syscalls: Any) -> None:
     if "remount" not in options:
         below = 0 if "bind" in options else syscalls.MS_REC
         syscalls.mount(mount["source"], target, flags=syscalls.MS_BIND | below)
+        if {"private", "rprivate"} & set(options):  # beside a slave, all that is bound is one at first
+            syscalls.mount(
+                "none", target, flags=syscalls.MS_PRIVATE | (syscalls.MS_REC if "rprivate" in options else 0)
+            )
 
 
 def _restrict(root: str, mount: dict[str, Any], syscalls: Any) -> None:
