@@ -102,6 +102,13 @@ def test_commands_that_touch_no_layer_make_no_namespace(ordinary: Ordinary) -> N
     assert not (ordinary.home / ".local").exists()
 
 
+def test_a_containers_own_help_and_a_hosts_name_are_no_call_for_ours(user: Ordinary) -> None:
+    said = user.lamella(
+        "run", "--rm", "--network", "none", "-h", "web", "bb", "sh", "-c", "echo $(hostname) $0", "--help"
+    )
+    assert said.stdout == "web --help\n"
+
+
 def test_two_stores_of_a_user_share_nothing(user: Ordinary) -> None:
     other = user.home / "other"
     user.lamella("--root", other, "images")
