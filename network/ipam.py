@@ -121,7 +121,7 @@ def _within(part: Range, whole: Range) -> bool:
 def parse_range(text: str, what: str) -> Range:
     """Raises InvalidInput."""
     try:
-        return ip_network(text, strict=False)
+        return ip_network(_without_zone(text), strict=False)
     except ValueError as error:
         raise InvalidInput(
             f"invalid {what} {text}: invalid CIDR address: {text}", "write it as ADDRESS/PREFIX"
@@ -131,9 +131,16 @@ def parse_range(text: str, what: str) -> Range:
 def parse_address(text: str) -> Address:
     """Raises InvalidInput."""
     try:
-        return ip_address(text)
+        return ip_address(_without_zone(text))
     except ValueError as error:
         raise InvalidInput(f"invalid IP address {text}", "write it as 172.20.0.5, or fd00::5") from error
+
+
+def _without_zone(text: str) -> str:
+    """An interface of this machine (`fe80::1%eth0`) is no part of an address on a network. Raises ValueError for one."""
+    if "%" in text:
+        raise ValueError(text)
+    return text
 
 
 def _usable(part: Range, network: Range) -> Iterator[Address]:

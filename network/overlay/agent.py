@@ -33,6 +33,8 @@ GATE = "agent.gate"  # in the run-time directory: a lock that all share who need
 _SILENCE = 60.0  # seconds after which a watch that says nothing is begun anew
 _AGAIN = 1.0  # seconds between two tries to reach etcd
 Batch = list[tuple[bool, Item]]
+# etcd is away or not in its right mind, or the kernel or the disk would not: what was not done is done with the next try.
+_UNABLE = (LamellaError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Agent(Closing):
@@ -68,7 +70,7 @@ class Agent(Closing):
         while not self._ended():
             try:
                 self._attend()
-            except (LamellaError, ValueError, LookupError, TypeError):  # away, or not in its right mind
+            except _UNABLE:
                 self._news, self._next = None, 0.0
                 time.sleep(_AGAIN)
 
@@ -195,7 +197,7 @@ class Agent(Closing):
 
 
 def _listen(cluster: Cluster, revision: int, news: queue.SimpleQueue[Batch | None]) -> None:
-    with Etcd(cluster) as etcd, contextlib.suppress(LamellaError, ValueError, LookupError, TypeError):
+    with Etcd(cluster) as etcd, contextlib.suppress(*_UNABLE):
         for batch in etcd.watch(ALL, revision, _SILENCE):
             news.put(batch)
     news.put(None)

@@ -69,7 +69,7 @@ def remote_of(item: Item) -> Remote | None:
         )  # fmt: skip
         good = (
             _ID.fullmatch(network), _ID.fullmatch(found.endpoint), _HOST_ID.fullmatch(found.host), _MAC.fullmatch(found.mac),
-            str(ip_address(text)) == text, not int(found.mac[:2], 16) & 1, is_host(IPv4Address(found.underlay)),
+            str(ip_address(text)) == text and "%" not in text, not int(found.mac[:2], 16) & 1, is_host(IPv4Address(found.underlay)),
         )  # fmt: skip
     except _NONSENSE:
         return None

@@ -96,6 +96,7 @@ def test_ipv6_has_a_local_subnet_of_its_own_or_the_user_s(hub: Hub) -> None:
     [
         Subnet("10.77.0.0/33"), Subnet("ten"), Subnet("10.77.0.0/31"), Subnet("10.77.0.0/24", "10.78.0.1"),
         Subnet("10.77.0.0/24", ip_range="10.78.0.0/25"), Subnet("10.77.0.0/24", reserved={"x": "10.9.9.9"}),
+        Subnet("fd00::/64", "fd00::1%lo"), Subnet("fd00::%lo/64"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_subnet_is_refused(hub: Hub, subnet: Subnet) -> None:

@@ -13,7 +13,7 @@ from core.errors import Conflict, InvalidInput, Unsupported
 from core.value import replace
 from network.hub import Hub
 from network.model import Endpoint, Network, Subnet
-from network.overlay import settings
+from network.overlay import agent, settings
 from network.overlay.allocation import allocate, learn, remove, shared
 from network.overlay.driver import Overlay
 from network.overlay.etcd import Etcd, EtcdAway, EtcdRefused, Item, absent, delete, put
@@ -71,7 +71,14 @@ def test_neither_are_other_things_that_are_no_endpoint() -> None:
         json.dumps(GOOD | {"more": "x" * 70_000}).encode(),
     ):
         assert remote_of(item(value)) is None, value[:20]
-    for key in (f"{ENDPOINTS}{ID}/moon", f"{ENDPOINTS}x/10.0.1.5", f"{ENDPOINTS}{ID}/10.0.1.05", ENDPOINTS, "other"):
+    for key in (
+        f"{ENDPOINTS}{ID}/moon",
+        f"{ENDPOINTS}x/10.0.1.5",
+        f"{ENDPOINTS}{ID}/10.0.1.05",
+        f"{ENDPOINTS}{ID}/fd00::5%x",
+        ENDPOINTS,
+        "other",
+    ):
         assert remote_of(item(GOOD, key)) is None, key
     named = remote_of(item(GOOD | {"names": ["good", "bad name", "a\nb", "", "x" * 300]}))
     assert named and named.names == ("good",)
@@ -120,6 +127,26 @@ def test_without_an_etcd_there_are_no_overlay_networks(hub: Hub) -> None:
     with pytest.raises(Unsupported, match="does not know one") as caught:
         hub.create(Network("", "ov", "overlay", ""))
     assert "lamella network cluster --etcd" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("trouble", [OSError(19, "No such device"), RecursionError(), AttributeError()])
+def test_an_agent_outlives_what_a_kernel_a_disk_or_an_etcd_may_say(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    monkeypatch.setattr(agent, "_AGAIN", 0.0)
+    tries: list[int] = []
+
+    class Unlucky(agent.Agent):
+        def _ended(self) -> bool:
+            return len(tries) == 2
+
+        def _attend(self) -> None:
+            tries.append(1)
+            raise trouble
+
+    with Unlucky(hub.networks.root, hub.state, Cluster(("http://127.0.0.1:1",), "192.0.2.9", HOST), bool) as unlucky:
+        unlucky.run()
+    assert len(tries) == 2
 
 
 @needs("etcd", "curl")
