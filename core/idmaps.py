@@ -52,16 +52,18 @@ def inside(spans: Iterable[Span], number: int) -> int:
 def namespace(users: Sequence[Span], groups: Sequence[Span]) -> int:
     """A descriptor of a new user namespace with that mapping and nobody in it. Raises OSError."""
     told, tell = os.pipe()
+    until, end = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             syscalls.unshare(syscalls.CLONE_NEWUSER)
             os.write(tell, b"x")
-            os.close(told)
-            signal.pause()
+            os.close(end)
+            os.read(until, 1)  # until it is killed, or whoever needs it was
         finally:
             os._exit(1)
     os.close(tell)
+    os.close(until)
     try:
         if not os.read(told, 1):
             raise PermissionError("no user namespace can be made here")
@@ -71,6 +73,7 @@ def namespace(users: Sequence[Span], groups: Sequence[Span]) -> int:
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(told)
+        os.close(end)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -48,6 +49,32 @@ class TestSpans:
     def test_no_span(self, text: str) -> None:
         with pytest.raises(ValueError):
             Span.parse(text)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from core.idmaps import namespace
+
+class Slow:
+    def __iter__(self):
+        print(Path("/proc/thread-self/children").read_text(), flush=True)
+        time.sleep(1000)
+
+namespace(Slow(), ())
+"""
+
+
+def test_nobody_waits_on_in_a_namespace_whose_maker_was_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True) as maker:
+        assert maker.stdout is not None
+        waiting = int(maker.stdout.readline())
+        maker.kill()
+        try:
+            assert maker.communicate(timeout=60) == ("", None)  # whoever was left had its output open
+        except subprocess.TimeoutExpired:
+            os.kill(waiting, signal.SIGKILL)
+            raise
 
 
 class TestFromInside:
