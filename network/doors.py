@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +72,12 @@ def open_doors(doors: Iterable[Door], sandbox: int) -> int:
 
 def main(sandbox: int, doors: str) -> None:
     """Hand on until somebody ends us."""
+    import resource
+
     from core import syscalls
 
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # each conversation takes six descriptors
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     given = json.loads(doors)
     syscalls.setns(sandbox, syscalls.CLONE_NEWNET)
     kept = {fd for fd, *_ in given}
@@ -122,19 +126,27 @@ def _converse(caller: socket.socket, target: tuple[str, int], room: threading.Bo
 
 def _pour(source: socket.socket, target: socket.socket) -> None:
     """Move bytes until `source` ends, then let `target` know; nothing is copied through this process."""
-    read, write = os.pipe()
     try:
-        while size := os.splice(source.fileno(), write, _PIECE):
-            while size:
-                size -= os.splice(read, target.fileno(), size)
+        with _pipe() as (read, write):
+            while size := os.splice(source.fileno(), write, _PIECE):
+                while size:
+                    size -= os.splice(read, target.fileno(), size)
     except OSError:
         with contextlib.suppress(OSError):  # the other half must not go on for ever
             source.shutdown(socket.SHUT_RDWR)
     finally:
-        os.close(read)
-        os.close(write)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    try:
+        yield read, write
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 class _Callers:

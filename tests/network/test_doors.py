@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
+import socketserver
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -56,3 +59,52 @@ def test_datagrams_find_their_way_in_and_back_to_each_caller(outside: tuple[str,
             assert caller.recv(100) == b"%d %d" % (turn, number)
     for caller in callers:
         caller.close()
+
+
+class Back(socketserver.BaseRequestHandler):
+    """Sends everything back."""
+
+    def handle(self) -> None:
+        while heard := self.request.recv(1000):
+            self.request.sendall(heard)
+
+
+@pytest.fixture
+def cramped() -> Iterator[tuple[str, int]]:
+    """A TCP port that is handed on by a program which was started with few descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Back) as server, socket.socket() as sock:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever).start()
+        sock.bind(("127.0.0.1", 0))
+        here = os.open("/proc/self/ns/net", os.O_RDONLY)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+        try:
+            pid = open_doors([(sock.fileno(), "127.0.0.1", server.server_address[1], "tcp")], here)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            os.close(here)
+        yield sock.getsockname()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        server.shutdown()
+
+
+def test_many_callers_at_once_are_answered_whatever_the_shell_s_limit_was(cramped: tuple[str, int]) -> None:
+    callers = [_connected(cramped) for _ in range(120)]
+    for caller in callers:
+        caller.sendall(b"here")
+    for caller in callers:
+        assert caller.recv(100) == b"here"
+        caller.close()
+
+
+def _connected(place: tuple[str, int]) -> socket.socket:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_connection(place, timeout=60)
+        except ConnectionRefusedError:  # the program does not listen yet
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
