@@ -113,7 +113,8 @@ def _give(store: Store, id: str, home: Path, diff_id: DiffID, size: int) -> Laye
 
     layer = Layer(diff_id, short_name(), size, "packed", PACK_VERSION)
     link, place = home / LENT, store.layer_path(layer.directory)
-    link.unlink(missing_ok=True)
+    if os.path.lexists(link):  # of what it had written before
+        release(store, id, home)
     link.symlink_to(f"../../layers/{layer.directory}")
     try:
         os.rename(home / UPPER, place)

@@ -103,6 +103,20 @@ def test_the_layer_stays_while_it_is_the_containers_and_no_longer(lamella: Lamel
     assert len(list((store_root / "layers").iterdir())) == 1 and not list((store_root / "snapshots").iterdir())
 
 
+def test_a_layer_before_the_last_one_is_not_kept_for_it(
+    lamella: Lamella, box: str, store_root: Path, tmp_path: Path
+) -> None:
+    """What is copied into it makes it another layer, without a start in between."""
+    lamella("commit", box, "out:1")
+    (tmp_path / "more").write_text("more")
+    lamella("cp", tmp_path / "more", f"{box}:/more")
+    lamella("commit", box, "out:2")
+    before = set(os.listdir(store_root / "layers"))
+    lamella("rmi", "out:1")
+    lamella("system", "prune", "-f", "--filter", "until=1h")
+    assert len(before - set(os.listdir(store_root / "layers"))) == 1
+
+
 @pytest.mark.parametrize("moment", ["before", "moved", "entered", "fails"])
 def test_whenever_it_is_killed_the_container_has_its_files(
     lamella: Lamella, box: str, store_root: Path, moment: str
