@@ -89,7 +89,9 @@ def lend(store: Store, id: str, home: Path, lowers: Sequence[Path], stubs: Itera
 
 
 def _lent_before(store: Store, home: Path) -> Layer | None:
-    """The layer that it is already; where one was made but never entered, that is undone."""
+    """The layer that it is already; where one was made but never entered, that is undone. Raises Quarantined."""
+    from store.layers import refuse_damaged
+
     place = contents(home)
     if place.name == UPPER:
         return None
@@ -97,7 +99,10 @@ def _lent_before(store: Store, home: Path) -> Layer | None:
     if diff_id is None:
         os.rename(place, home / UPPER)
         return None
-    return _known(store, diff_id)
+    found = _known(store, diff_id)
+    if found:
+        refuse_damaged(found)
+    return found
 
 
 def _known(store: Store, diff_id: DiffID) -> Layer | None:

@@ -166,3 +166,15 @@ def test_a_damaged_twin_is_replaced(lamella: Lamella, box: str, store_root: Path
         found = store.layers.get(layer.diff_id)
         assert found and found.damaged is None
         Layers(store, Overlay(store.root)).verify(found)
+
+
+def test_of_files_that_are_damaged_no_image_is_made(lamella: Lamella, box: str, store_root: Path) -> None:
+    lamella("commit", box, "out")
+    with Store.open(store_root) as store:
+        diff_id = store.layers.by_directory(changed(store_root).name)
+        layer = store.layers.get(diff_id) if diff_id else None
+        assert layer
+        store.quarantine.add(layer, "test")
+    done = lamella("commit", box, "again", check=False)
+    assert done.returncode == 1 and "is damaged and in quarantine" in done.stderr
+    assert not lamella("images", "-q", "again").stdout
