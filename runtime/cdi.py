@@ -83,23 +83,26 @@ def refuse_unknown(device: Device) -> None:
 
 def _files(directory: Path) -> list[Path]:
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix in (".json", ".yaml", ".yml"))
+        there = sorted(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [path for path in there if path.suffix in (".json", ".yaml", ".yml") and path.is_file()]
 
 
 def _read(path: Path) -> list[Device]:
     try:
         with path.open("rb") as file:
             spec = json.loads(file.read(_MAX_BYTES))
-    except ValueError:
+    except OSError as error:
+        raise _wrong(path, str(error.strerror), "let it be readable, or remove it") from error
+    except (ValueError, RecursionError):
         raise _wrong(
             path, "it is no JSON", "lamella reads no other YAML: write it anew, as with nvidia-ctk's --format=json"
         ) from None
     try:
         common, shared = _edits(spec.get("containerEdits") or {}), spec.get("annotations") or {}
         return [_device(spec["kind"], one, common, shared) for one in spec["devices"]]
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise _wrong(path, "it is no description of devices", "compare it with the CDI specification") from None
 
 

@@ -128,7 +128,12 @@ def test_what_cannot_be_given_is_said_with_its_line(run: DeviceBuild, name: str,
     ("text", "said"),
     [
         ("kind: v/c\ndevices: []\n", "it is no JSON"),
+        ("[" * 100_000, "it is no JSON"),
         ("[]", "it is no description of devices"),
+        (
+            json.dumps(KIND | {"devices": [device("x", {"deviceNodes": [{"path": "/x", "uid": 1e999}]})]}),
+            "no description",
+        ),
         ('{"kind": "v/c", "devices": [{"name": "x", "containerEdits": {"deviceNodes": [1]}}]}', "no description"),
         (json.dumps(KIND | {"devices": [device("two")]}), "the device vendor1.com/device=two is described twice"),
     ],
@@ -137,3 +142,10 @@ def test_a_file_that_is_wrong_is_named(run: DeviceBuild, described: Path, text: 
     (described / "wrong.yml").write_text(text)
     done = run("vendor1.com/device=two", "true", check=False)
     assert done.code == 1 and said in done.said and os.fspath(described) in done.said and "Traceback" not in done.said
+
+
+def test_what_is_no_file_is_passed_by(run: DeviceBuild, described: Path) -> None:
+    (described / "directory.json").mkdir()
+    (described / "nowhere.json").symlink_to("nowhere")
+    os.mkfifo(described / "pipe.json")
+    assert run("vendor1.com/device=two", "env | grep DEVICE").printed() == ["DEVICE_two=yes"]
