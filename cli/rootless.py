@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # What touches no layer, container or mount stays outside.
-_OUTSIDE = ("help", "version", "login", "logout", "registry")
+_OUTSIDE = ("help", "version", "completion", "login", "logout", "registry")
 _GROUPS = ("builder", "container", "generate", "image", "network", "system", "volume")
 
 

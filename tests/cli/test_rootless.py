@@ -97,7 +97,7 @@ def test_nothing_stays_behind_a_command(user: Ordinary) -> None:
 
 
 def test_commands_that_touch_no_layer_make_no_namespace(ordinary: Ordinary) -> None:
-    for words in (["version"], ["help"], ["build", "--help"], []):
+    for words in (["version"], ["help"], ["build", "--help"], ["network", "create", "-h"], ["completion", "bash"], []):
         ordinary.lamella(*words)
     assert not (ordinary.home / ".local").exists()
 
