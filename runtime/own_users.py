@@ -28,6 +28,7 @@ AUTO, OTHER = "auto", "container:"
 SIZE = 65_536
 # Where no /etc/subuid says otherwise: what systemd sets aside for containers (its "UIDs and GIDs" page).
 FIRST, LAST = 524_288, 1_879_048_191
+NOBODY = (1 << 32) - 1  # is no ID
 _PING = "net.ipv4.ping_group_range"
 _KEEPER = "containers"  # whose subordinate IDs are for containers, as with podman
 
@@ -71,12 +72,12 @@ def _free(file: str, size: int, taken: Sequence[str]) -> int:
 
 def _offered(file: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
-    with contextlib.suppress(OSError), open(file, encoding="utf-8") as lines:
+    with contextlib.suppress(OSError), open(file, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             name, _, rest = line.strip().partition(":")
             first, _, count = rest.partition(":")
             if name == _KEEPER and first.isdecimal() and count.isdecimal():
-                found.append((int(first), int(first) + int(count)))
+                found.append((int(first), min(int(first) + int(count), NOBODY)))
     return sorted(found) or [(FIRST, LAST + 1)]
 
 

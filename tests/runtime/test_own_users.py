@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import Unavailable
 from core.idmaps import Span, inside, outside
-from runtime.own_users import FIRST, SIZE
+from runtime.own_users import FIRST, SIZE, _free
 from tests.conftest import ROOT, Lamella, needs
 from tests.suites.supervised import until
 
@@ -49,6 +50,14 @@ class TestSpans:
     def test_no_span(self, text: str) -> None:
         with pytest.raises(ValueError):
             Span.parse(text)
+
+
+def test_a_strange_line_of_etc_subuid_is_passed_by_and_no_id_is_given_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "subuid"
+    file.write_bytes(b"jos\xe9:100000:65536\ncontainers:x:5\ncontainers:4294967000:65536\n")
+    assert _free(str(file), 295, []) == 4294967000
+    with pytest.raises(Unavailable, match="no 296 IDs left"):
+        _free(str(file), 296, [])
 
 
 SLOW = """
