@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.files import write_file
 from core.value import Value
 
 _PREFIX = "told."
@@ -26,7 +27,7 @@ class Told(Value):
 
     def write(self, state: Path) -> None:
         """Before it is told. Harmless to repeat."""
-        self.path(state).write_text(self.plugin)
+        write_file(self.path(state), self.plugin.encode(), mode=0o600, sync=False)
 
     def forget(self, state: Path) -> None:
         """After it is untold. Harmless to repeat."""

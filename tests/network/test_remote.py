@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from network.hub import Hub
 from network.model import Endpoint, Network, Port, Subnet
 from network.netlink import Netlink
 from network.tables import new_id
+from network.told import Told, told
 from tests.conftest import needs
 from tests.suites.networks import fresh
 from tests.suites.plugged import SOCKETS, plugin
@@ -328,3 +330,18 @@ def test_the_interface_of_another_s_bridge_is_not_taken(plugged: Plugged) -> Non
         plugged.container(network)
     with Netlink() as netlink:
         assert links.find(netlink, "inner")
+
+
+def test_of_a_note_that_was_cut_short_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a name is no plug-in's, and would be told to nobody for ever."""
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    note = Told("plugged", "a" * 64)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "rename", cut)
+        note.write(tmp_path)
+    assert not list(told(tmp_path))
+    note.write(tmp_path)
+    assert list(told(tmp_path)) == [note]
