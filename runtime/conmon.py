@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import Unsupported
 from core.locks import FileLock
@@ -23,6 +24,9 @@ from runtime.probe import PLACES
 from runtime.starting import wait_for_former
 from runtime.status import STARTING, note_started, note_starting
 from runtime.streams import MINIMAL_ENV, spawn, wait
+
+if TYPE_CHECKING:
+    from runtime.volume_sources import Attachment
 
 
 class Monitored:
@@ -104,21 +108,9 @@ def _create(
 ) -> Monitored:  # fmt: skip
     from core.namespaces import enter_private_mounts
 
-    attachment = None
-    if any(mount.kind in ("volume", "image") for mount in container.mounts):
-        from runtime.volume_sources import Attachment
-
-        attachment = Attachment(containers, container)
+    attachment = _attachment(containers, container)
     enter_private_mounts()
-    engine = engine_of(state)
-    if not container.plain:
-        from runtime.runtimes import engine_for
-
-        engine = engine_for(container, engine)
-    if not engine.path:
-        raise Unsupported(
-            "nothing can run in the background without an OCI runtime", "install crun (or runc) and conmon"
-        )
+    engine = _engine(container, engine_of(state))
     box, directory = Box(state), containers.directory(container)
     starting = FileLock(directory / STARTING)
     starting.acquire()
@@ -136,14 +128,9 @@ def _create(
             ready = attachment.container
         with contextlib.suppress(FileNotFoundError):
             os.unlink(directory / container.id)  # the exit file of the last run
-        with containers.snapshotter.mounted(
-            container.id, durable=True
-        ) as rootfs:  # the container's own namespace keeps it
-            spec = box.fill(ready, directory, rootfs, engine)
-            if container.isolation and container.isolation.users:
-                from runtime.own_users import settle
-
-                settle(box, container, containers, rootfs, spec, engine)
+        # The mount stays: the container's own namespace keeps it.
+        with containers.snapshotter.mounted(container.id, durable=True) as rootfs:
+            _fill(box, ready, containers, rootfs, engine)
             keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock, directory)
     except BaseException:
         starting.release(remove=True)
@@ -152,6 +139,36 @@ def _create(
         raise
     lock.release()  # conmon has inherited it
     return Monitored(container, box, engine, keeper, starting, attachment.close if attachment else None)
+
+
+def _attachment(containers: Containers, container: Container) -> Attachment | None:
+    if not any(mount.kind in ("volume", "image") for mount in container.mounts):
+        return None
+    from runtime.volume_sources import Attachment
+
+    return Attachment(containers, container)
+
+
+def _engine(container: Container, usual: Engine) -> Engine:
+    """What runs `container`, `usual` unless it says otherwise. Raises Unsupported."""
+    engine = usual
+    if not container.plain:
+        from runtime.runtimes import engine_for
+
+        engine = engine_for(container, usual)
+    if not engine.path:
+        raise Unsupported(
+            "nothing can run in the background without an OCI runtime", "install crun (or runc) and conmon"
+        )
+    return engine
+
+
+def _fill(box: Box, ready: Container, containers: Containers, rootfs: Path, engine: Engine) -> None:
+    spec = box.fill(ready, containers.directory(ready), rootfs, engine)
+    if ready.isolation and ready.isolation.users:
+        from runtime.own_users import settle
+
+        settle(box, ready, containers, rootfs, spec, engine)
 
 
 def _command(

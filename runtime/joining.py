@@ -92,30 +92,11 @@ def _join(
 ) -> Joined:
     net = container.net or Networking()
     networks = [hub.networks.find(one["network"]) for one in joins]
-    outlet = way_out(networks, joins)
     named = any(network.named for network in networks)
-    endpoints = []
     life, alive = os.pipe()
-    with os.fdopen(life), contextlib.ExitStack() as stack:
-        sockets = list[int]()
-        if named:
-            from network.asking import asked_in
-
-            sockets = stack.enter_context(asked_in(sandbox))
-        for number, (network, one) in enumerate(zip(networks, joins, strict=True)):
-            endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
-            if number == outlet:
-                endpoint = replace(endpoint, ports=ports)
-            endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
-        introduce(hub, container, endpoints, [life, *sockets])
-    links, env = list[tuple[str, str]](), list[str]()
-    if net.links and not named:
-        from runtime.links import linked
-
-        found = linked(hub, container)
-        links, env = [one.line for one in found], [pair for one in found for pair in one.variables(container.name)]
-    gateway = next((subnet.gateway for subnet in networks[0].subnets if subnet.gateway), "")
-    gateway = gateway or next(iter(gateways(hub.networks.find(networks[0].id))), "")
+    with os.fdopen(life):
+        endpoints = _attach(hub, container, list(zip(networks, joins, strict=True)), sandbox, ports, life)
+    links, env = _linked(hub, container) if net.links and not named else ([], [])
     own = [(address, container.hostname) for endpoint in endpoints for address in endpoint.plain]
     descriptors, doors = held.hand_over(), tuple[tuple[int, str, int, str], ...]()
     if descriptors and outer_uid():
@@ -123,9 +104,45 @@ def _join(
 
         doors = doors_of(descriptors, endpoints)
     return Joined(
-        sandbox_hosts(container.hostname, own + links, container.add_hosts, gateway),
+        sandbox_hosts(container.hostname, own + links, container.add_hosts, _gateway(hub, networks[0])),
         resolv_of(net, named=named).text(), str(path), tuple(env), (alive, *descriptors), doors,
     )  # fmt: skip
+
+
+def _attach(
+    hub: Hub, container: Container, joins: Sequence[tuple[Network, dict[str, Any]]], sandbox: Sandbox, ports: Any,
+    life: int,
+) -> list[Endpoint]:  # fmt: skip
+    """An interface on each network, and a name where names are served as long as `life` is open at its other end."""
+    outlet = way_out([network for network, _ in joins], [one for _, one in joins])
+    endpoints = []
+    with contextlib.ExitStack() as stack:
+        sockets = list[int]()
+        if any(network.named for network, _ in joins):
+            from network.asking import asked_in
+
+            sockets = stack.enter_context(asked_in(sandbox))
+        for number, (network, one) in enumerate(joins):
+            endpoint = new_endpoint(container, network, one, f"eth{number}", outlet=number == outlet)
+            if number == outlet:
+                endpoint = replace(endpoint, ports=ports)
+            endpoints.append(hub.attach(network, endpoint, sandbox, (one["ip"], one["ip6"])))
+        introduce(hub, container, endpoints, [life, *sockets])
+    return endpoints
+
+
+def _linked(hub: Hub, container: Container) -> tuple[list[tuple[str, str]], list[str]]:
+    """The hosts' lines and the variables of `--link`."""
+    from runtime.links import linked
+
+    found = linked(hub, container)
+    return [one.line for one in found], [pair for one in found for pair in one.variables(container.name)]
+
+
+def _gateway(hub: Hub, network: Network) -> str:
+    """What `host-gateway` means: the network's own, as it was given or as it is now."""
+    given = next((subnet.gateway for subnet in network.subnets if subnet.gateway), "")
+    return given or next(iter(gateways(hub.networks.find(network.id))), "")
 
 
 def way_out(networks: Sequence[Network], joins: Sequence[dict[str, Any]]) -> int:
