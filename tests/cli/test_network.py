@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -187,7 +188,7 @@ def test_what_lamella_chose_moves_where_it_has_become_another_s(
     network = hub.create(Network("", "a", "bridge", ""))
     assert network.subnets[0].network == "172.18.0.0/16"
     monkeypatch.setattr(ipam, "routes", lambda: [ipam.ip_network("172.18.0.0/15")])
-    moved = hub._with_subnets(network, hub.driver(network))
+    moved = hub._with_subnets(network, hub.driver(network), contextlib.ExitStack())
     assert moved.subnets[0].network == "172.20.0.0/16" == hub.networks.find("a").subnets[0].network
     own = hub.create(replace(network, name="b", subnets=ipam.settle(network, []).subnets[:0]))
     assert own.subnets[0].network != moved.subnets[0].network
