@@ -29,9 +29,9 @@ def outer_uid() -> int:
     Told by the map, which lasts whatever is executed: a namespace of ours maps one ID to its root. Read once: beside a
     keeper `/proc` becomes that of the keeper's processes, where there is no `/proc/self` for us.
     """
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        first = file.readline().split()
-    return int(first[1]) if first[0] == "0" and first[2] == "1" else 0
+    with open("/proc/self/uid_map", "rb") as file:
+        inside, outside, count = file.readline().split()
+    return int(outside) if (inside, count) == (b"0", b"1") else 0
 
 
 def last_group() -> int:
