@@ -155,15 +155,17 @@ class Remote:
 def tell_of_ends(networks: Networks, state: Path) -> None:
     """Tell plug-ins that are here of all that has gone since they were last told. Harmless to repeat."""
     endpoints = {endpoint.id for endpoint in networks.every_endpoint()}
+    silent: set[str] = set()  # everybody waits for us: one that does not answer is asked once
     for known in list(told(state)):
-        if known.endpoint not in endpoints if known.endpoint else networks.get(known.network) is None:
-            _untell(state, known)
+        gone = known.endpoint not in endpoints if known.endpoint else networks.get(known.network) is None
+        if gone and known.plugin not in silent and not _untell(state, known):
+            silent.add(known.plugin)
 
 
-def _untell(state: Path, known: Told) -> None:
-    """Say that it is gone; where nobody hears it, that is left for later."""
+def _untell(state: Path, known: Told) -> bool:
+    """Say that it is gone; False where nobody hears it: that is left for later."""
     if not known.holds(state):
-        return
+        return True
     body = {"NetworkID": known.network, **({"EndpointID": known.endpoint} if known.endpoint else {})}
     try:
         plugin = find(known.plugin)
@@ -173,8 +175,9 @@ def _untell(state: Path, known: Told) -> None:
             with contextlib.suppress(PluginError, MethodMissing):  # it does not know it
                 plugin.call(f"{KIND}.{method}", body, seconds=_PATIENCE)
     except LamellaError:
-        return
+        return False
     known.forget(state)
+    return True
 
 
 def _bring(name: str, inside: str, mac: str, sandbox: Sandbox) -> str:

@@ -345,3 +345,21 @@ def test_of_a_note_that_was_cut_short_nothing_is_left(tmp_path: Path, monkeypatc
     assert not list(told(tmp_path))
     note.write(tmp_path)
     assert list(told(tmp_path)) == [note]
+
+
+def test_a_plug_in_that_does_not_answer_is_waited_for_once_whatever_it_has_to_hear(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def find(name: str, kind: str = "") -> None:
+        asked.append(name)
+        raise Unavailable("no answer within 10 seconds")
+
+    monkeypatch.setattr(remote, "find", find)
+    notes = [Told(name, "a" * 64, letter * 64) for name in ("deaf", "mute") for letter in (name[0], "b", "c")]
+    for note in notes:
+        note.write(hub.state)
+    remote.tell_of_ends(hub.networks, hub.state)
+    assert sorted(asked) == ["deaf", "mute"]
+    assert all(note.holds(hub.state) for note in notes)
