@@ -93,6 +93,8 @@ def _prune(
     from cli.rmi import sweep_containers
     from cli.wiring import open_store
     from images.prune import prune as prune_images
+    from runtime.forgotten import remove_forgotten
+    from runtime.state import state_directory
     from store.cache import prune as prune_cache
     from store.collect import collect
 
@@ -116,3 +118,4 @@ def _prune(
             reclaimed += cache.reclaimed
         say_total(reclaimed + collect(store, full=True).bytes)
         mention_cache(store)
+    remove_forgotten(state_directory(settings.root), settings.root)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from core.rootless import outer_uid
 
+ROOT = "root"  # a link in each: to the store's root, by which it is known when that is gone
+
 
 def state_directory(root: Path) -> Path:
     """`/run/lamella/<hash of the root>`, created when missing; two stores share nothing. Harmless to repeat.
@@ -20,10 +22,17 @@ def state_directory(root: Path) -> Path:
     try:
         path.mkdir(0o700)
     except FileExistsError:
-        pass
+        return path
     except FileNotFoundError:
         path.mkdir(0o700, parents=True, exist_ok=True)
+    note_root(path, root)
     return path
+
+
+def note_root(state: Path, root: Path) -> None:
+    """Write down whose `state` it is: for `runtime.forgotten`. Harmless to repeat."""
+    with contextlib.suppress(FileExistsError):
+        (state / ROOT).symlink_to(os.path.abspath(root))
 
 
 def cgroups_of(state: Path) -> set[str]:
