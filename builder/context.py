@@ -55,13 +55,21 @@ class Source(Value):
 
 def ignore_file(context: Path, dockerfile: Path | None, *, sent: bool = False) -> Path | None:
     """Where the ignore rules are: beside the `dockerfile`, if it is a file, or else in the context; a context that was
-    `sent` whole has none."""
+    `sent` whole has none. Raises InvalidInput for a directory in its place."""
     if sent:
         return None
     candidates = [Path(resolve_in(context, ".dockerignore"))]
     if dockerfile:
         candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
-    return next((path for path in candidates if path.is_file()), None)
+    for path in candidates:
+        if path.is_dir():
+            raise InvalidInput(
+                f"failed to read {path.name}: is a directory",
+                "nothing would be left out: make it a file with a pattern on each line, or take it away",
+            )
+        if path.is_file():
+            return path
+    return None
 
 
 def ignore_rules(context: Path, dockerfile: Path | None, *, sent: bool = False) -> Ignore:

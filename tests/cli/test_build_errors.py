@@ -79,3 +79,14 @@ def test_what_is_found_later_is_one_error_with_its_line(lamella: Lamella, tmp_pa
     answer = said(lamella("build", "-q", context, check=False))
     assert part in answer
     assert not line or (f"Dockerfile:{line}: " in answer and text.splitlines()[line - 2] in answer), answer
+
+
+@pytest.mark.parametrize("name", [".dockerignore", "Dockerfile.dockerignore"])
+@pytest.mark.parametrize("call", ["build", "check"])
+def test_a_directory_is_no_list_of_what_to_leave_out(lamella: Lamella, tmp_path: Path, name: str, call: str) -> None:
+    context = tmp_path / "context"
+    (context / name).mkdir(parents=True)
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    done = lamella("build", "-q", f"--call={call}", context, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"lamella: failed to read {name}: is a directory\n")
