@@ -41,7 +41,7 @@ def last_group() -> int:
 
 def _map(kind: str) -> list[list[int]]:
     for who in ("self", "1"):  # who has entered another's mounts is not to be seen there; the namespace is the same
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{who}/{kind}_map", encoding="ascii") as file:
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{who}/{kind}_map", "rb") as file:
             return [[int(word) for word in line.split()] for line in file]
     return [[0, 0, (1 << 32) - 1]]
 
