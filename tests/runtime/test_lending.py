@@ -89,6 +89,15 @@ def test_before_it_writes_again_it_gets_a_copy(lamella: Lamella, box: str, store
     assert "all whole" in lamella("fsck").stdout
 
 
+def test_one_with_users_of_its_own_gets_its_copy_too(lamella: Lamella, bb: str, store_root: Path) -> None:
+    script = "cat /n 2>/dev/null; echo x >> /n; stat -c %u /n"
+    lamella("run", "--name", "box", "--userns", "auto", "--network", "none", bb, "sh", "-c", script)
+    lamella("commit", "box", "one")
+    layer = changed(store_root)
+    assert lamella("start", "-a", "box").stdout == "x\n0\n"
+    assert (layer / "n").read_text() == "x\n" and (changed(store_root) / "n").read_text() == "x\nx\n"
+
+
 def test_the_layer_stays_while_it_is_the_containers_and_no_longer(lamella: Lamella, bb: str, store_root: Path) -> None:
     lamella("run", "--name", "box", "--network", "none", bb, "sh", "-c", "cat /new || echo x > /new")
     lamella("commit", "box", "out")
