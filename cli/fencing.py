@@ -9,7 +9,7 @@ from cli.isolation_flags import isolation
 from cli.limit_flags import limits
 from core.value import replace
 from runtime import cgroups
-from runtime.isolating import clamped, limit_of
+from runtime.isolating import clamped, has_apparmor, has_selinux, limit_of
 from runtime.isolation import Isolation
 from runtime.limit_checks import settle
 from runtime.limits import Limits
@@ -36,6 +36,10 @@ def _possible(walls: Isolation) -> tuple[Isolation, list[str]]:
         for asked, given in ((limit_of(text), clamped(text)) for text in walls.ulimits)
         if asked != given
     ]
+    if walls.apparmor not in ("", "unconfined") and not has_apparmor():
+        warnings.append(f"this host has no AppArmor: --security-opt apparmor={walls.apparmor} changes nothing")
+    if set(walls.labels) - {"disable"} and not has_selinux():
+        warnings.append(f"this host has no SELinux: --security-opt label={walls.labels[-1]} changes nothing")
     if walls.oom_score_adj < oom_score() and not may_lower():
         warnings.append(f"this process may not lower the OOM score to {walls.oom_score_adj}: --oom-score-adj discarded")
         walls = replace(walls, oom_score_adj=0)

@@ -48,10 +48,20 @@ def apply_process(process: dict[str, Any], isolation: Isolation) -> None:
         process["oomScoreAdj"] = isolation.oom_score_adj
     if isolation.ulimits:
         process["rlimits"] = [limit.to_spec() for limit in map(clamped, isolation.ulimits)]
-    if isolation.apparmor and _enabled("/sys/module/apparmor/parameters/enabled", "Y"):
+    if isolation.apparmor and has_apparmor():
         process["apparmorProfile"] = isolation.apparmor
-    if isolation.labels and _enabled("/sys/fs/selinux/enforce"):
+    if isolation.labels and has_selinux():
         process["selinuxLabel"] = _label(isolation.labels)
+
+
+def has_apparmor() -> bool:
+    """Whether this kernel can give a process a profile of AppArmor."""
+    return _enabled("/sys/module/apparmor/parameters/enabled", "Y")
+
+
+def has_selinux() -> bool:
+    """Whether this kernel can give a process a label of SELinux."""
+    return _enabled("/sys/fs/selinux/enforce")
 
 
 def _enabled(file: str, word: str = "") -> bool:

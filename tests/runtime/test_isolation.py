@@ -13,7 +13,7 @@ import pytest
 from core.value import replace
 from runtime.container import Container
 from runtime.engine import Engine
-from runtime.isolating import apply
+from runtime.isolating import apply, has_apparmor, has_selinux
 from runtime.isolation import Isolation
 from runtime.spec import Bundle, Process
 from runtime.user import User
@@ -114,6 +114,15 @@ class TestSecurityOptions:
             run("--security-opt", "label=disable", "--security-opt", "apparmor=unconfined", "bb", "echo", "in").stdout
             == "in\n"
         )
+
+    @pytest.mark.skipif(has_apparmor() or has_selinux(), reason="this kernel has one of the modules")
+    def test_what_a_missing_module_cannot_do_is_said_in_one_line(self, run: Lamella) -> None:
+        for option, module in (("apparmor=docker-default", "AppArmor"), ("label=type:spc_t", "SELinux")):
+            done = run("--security-opt", option, "bb", "echo", "in")
+            said = f"WARNING: this host has no {module}: --security-opt {option} changes nothing\n"
+            assert (done.stdout, done.stderr) == ("in\n", said)
+        done = run("--security-opt", "label=disable", "--security-opt", "apparmor=unconfined", "bb", "true")
+        assert done.stderr == ""
 
     @pytest.mark.parametrize(
         ("option", "said"),
