@@ -66,9 +66,9 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
     try:
         process = process_of(container, command, box)
         spec.write_bytes(json.dumps(process).encode())
-        flags = ["--tty"] * command.tty + ["--detach"] * command.detach
+        flags = ["--tty"] * (command.tty and engine.name != "runsc") + ["--detach"] * command.detach
         words = engine.command(box.runtime_state, log, "exec", "--process", str(spec), *flags, container.id)
-        code = _run(words, name, command, box)
+        code = _run(words, name, command, box, engine)
         failed = failure(log) if code else None
         if failed is None:
             return code
@@ -80,13 +80,12 @@ def _execute(container: Container, command: Command, box: Box, engine: Engine) -
             path.unlink(missing_ok=True)
 
 
-def _run(words: list[str], name: str, command: Command, box: Box) -> int:
+def _run(words: list[str], name: str, command: Command, box: Box, engine: Engine) -> int:
     if command.tty and not command.detach:
-        from runtime.terminal import Console, run_on_terminal
+        from runtime.terminal import console_for, run_on_terminal
 
-        return run_on_terminal(
-            words, Console(box.path / f"{name}.sock"), stdin=command.stdin_open, watch=Watch(command.keys)
-        )
+        console = console_for(engine.name, box.path / f"{name}.sock")
+        return run_on_terminal(words, console, stdin=command.stdin_open, watch=Watch(command.keys))
     stdin = 0 if command.stdin_open and not command.detach else open_nothing()
     if command.detach:
         return wait(spawn(words, stdin=stdin, own_group=False, silent=True))  # nobody waits for what it says

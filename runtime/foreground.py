@@ -133,9 +133,9 @@ def _run(container: Container, box: Box, engine: Engine, stdin: int, started: Ca
     places = ("--bundle", str(box.path), "--pid-file", str(box.pid_file))
     command = engine.command(box.runtime_state, box.log, "run", *places, container.id)
     if container.tty:
-        from runtime.terminal import Console, run_on_terminal
+        from runtime.terminal import console_for, run_on_terminal
 
-        console = Console(box.path / "console")
+        console = console_for(engine.name, box.path / "console")
         return run_on_terminal(command, console, stdin=container.stdin_open, started=started)
     if any(os.isatty(fd) for fd in (1, 2, stdin)):
         from runtime.relay import relay

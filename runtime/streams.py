@@ -24,16 +24,21 @@ def spawn(
     own_group: bool = True,
     own_session: bool = False,
     silent: bool = False,
+    terminal: str = "",
 ) -> int:
     """Start `command` (an absolute path first) and return its pid; descriptors left out are /dev/null (0) or inherited.
 
     In a process group of its own a Ctrl-C at the terminal reaches lamella alone, which then ends the child in order.
-    In a session of its own it does not notice that the terminal is closed either.
+    In a session of its own it does not notice that the terminal is closed either. All three are the device `terminal`,
+    where one is named, which becomes the session's own.
     """
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
     for target in (1, 2) if silent else ():
         actions.append((os.POSIX_SPAWN_OPEN, target, "/dev/null", os.O_WRONLY, 0))
-    if stdin is None:
+    if terminal:
+        actions.append((os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
+        stdin, stdout, stderr = None, 0, 0
+    elif stdin is None:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
     for target, fd in ((0, stdin), (1, stdout), (2, stderr)):
         if fd is not None and fd != target:

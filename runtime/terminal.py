@@ -27,23 +27,66 @@ class Console:
         self._listener.bind(os.fspath(path))
         self._listener.listen(1)
 
-    def receive(self, runtime: int) -> tuple[int | None, int | None]:
-        """The master, or None with the exit status of the process `runtime` where it ended without sending one."""
+    def begin(self, command: list[str], *, own_session: bool) -> int:
+        """Start the runtime's `command` (the console's flag goes before its last word); its pid."""
+        from runtime.streams import spawn
+
+        words = [*command[:-1], "--console-socket", os.fspath(self.path), command[-1]]
+        return spawn(words, own_group=False, own_session=own_session)
+
+    def receive(self, runtime: int) -> int | None:
+        """The master, or None where the process `runtime` ended without sending one; who has sent it may have ended, too."""
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         while not poll.poll(PATIENCE):
-            pid, status = os.waitpid(runtime, os.WNOHANG)
-            if pid:
-                return None, status
+            if _has_ended(runtime) and not poll.poll(0):
+                return None
         connection, _ = self._listener.accept()
         with connection:
             _, descriptors, _, _ = socket.recv_fds(connection, 4096, 1)
-        return (descriptors[0] if descriptors else None), None
+        return descriptors[0] if descriptors else None
 
     def close(self) -> None:
         """Remove the socket."""
         self._listener.close()
         self.path.unlink(missing_ok=True)
+
+
+class OwnPty:
+    """A pty of ours, for a runtime that sends no master unless it detaches. `copied`: it has another one in the container
+    (runc), and copies between the two; else ours is the container's (runsc)."""
+
+    def __init__(self, *, copied: bool) -> None:
+        import tty
+
+        self._master, self._slave = os.openpty()
+        if copied:  # what is typed before the runtime makes it raw itself is not to be echoed twice
+            tty.setraw(self._slave)
+        resize(self._master)
+
+    def begin(self, command: list[str], *, own_session: bool) -> int:
+        """Start the runtime's `command` with the pty as its controlling terminal, for which it needs a session; its pid."""
+        from runtime.streams import spawn
+
+        return spawn(command, terminal=os.ttyname(self._slave), own_group=False, own_session=True)
+
+    def receive(self, runtime: int) -> int | None:
+        """The master."""
+        return os.dup(self._master)
+
+    def close(self) -> None:
+        """What `receive` gave stays open."""
+        os.close(self._slave)
+        os.close(self._master)
+
+
+def console_for(runtime: str, path: Path) -> Console | OwnPty:
+    """How the runtime of this name gives us the terminal of what it starts; `path` is free for a socket."""
+    return OwnPty(copied=runtime == "runc") if runtime in ("runc", "runsc") else Console(path)
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def join(master: int, *, stdin: bool, watch: Watch | None = None) -> bool:
@@ -91,6 +134,7 @@ def _read(master: int) -> bytes:
 
 def _leave(master: int) -> None:
     """A child takes the terminal: whoever is at its other side goes on, and what it says is heard by nobody."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # our session's end must not be the child's before it is in its own
     if os.fork() == 0:
         nothing = os.open("/dev/null", os.O_RDWR)
         for fd in range(3):
@@ -152,28 +196,25 @@ def write_all(fd: int, data: bytes) -> None:
 
 def run_on_terminal(
     command: list[str],
-    console: Console,
+    console: Console | OwnPty,
     *,
     stdin: bool,
     started: Callable[[int], object] = int,
     watch: Watch | None = None,
 ) -> int:
-    """Start a runtime's `command` (the console's flag goes before its last word) on our terminal; its exit code, or 0 where
-    `watch` saw the detach keys and it goes on without us.
+    """Start a runtime's `command` on our terminal; its exit code, or 0 where `watch` saw the detach keys and it goes on
+    without us.
 
     `started` is told the pid.
     """
-    from runtime.streams import exit_code, spawn, wait
+    from runtime.streams import wait
 
-    words = [*command[:-1], "--console-socket", os.fspath(console.path), command[-1]]
     try:
-        child = spawn(words, own_group=False, own_session=watch is not None)  # it may be left
+        child = console.begin(command, own_session=watch is not None)  # it may be left
         started(child)
-        master, status = console.receive(child)
+        master = console.receive(child)
     finally:
         console.close()
-    if status is not None:
-        return exit_code(status)
     if master is not None:
         if join(master, stdin=stdin, watch=watch):
             _leave(master)
