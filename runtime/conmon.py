@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import Unsupported
 from core.locks import FileLock
@@ -27,6 +28,8 @@ from runtime.streams import MINIMAL_ENV, spawn, wait
 
 if TYPE_CHECKING:
     from runtime.volume_sources import Attachment
+
+_PATIENCE = 5  # seconds: creating takes milliseconds
 
 
 class Monitored:
@@ -52,6 +55,19 @@ class Monitored:
         self._engine = engine
         self._starting = starting
 
+    def wait_until_created(self, answers: BinaryIO) -> None:
+        """Until conmon has told so in `answers`, which are closed. Raises StartFailed."""
+        answer = b""
+        with answers:
+            try:
+                answer = answers.readline()
+                _check_created(answer, self.box, self.keeper)
+            except KeyboardInterrupt:
+                if not answer:  # before it is there nothing can end it
+                    select.select([answers], [], [], _PATIENCE)
+                self._end()
+                raise
+
     def start(self, directory: Path) -> None:
         """Let the container's command go. Raises StartFailed."""
         note_started(directory, self.keeper)
@@ -60,15 +76,20 @@ class Monitored:
         try:
             code = self._runtime("start", self.container.id)
             if code:
-                self.kill("KILL")
-                wait(self.keeper)
                 raise classify(_said(self.box.log) or f"the runtime could not start it ({code})")
+        except BaseException:  # an interrupt, too: what waits to be started would wait for ever
+            self._end()
+            raise
         finally:
             self._starting.release(remove=True)
 
     def kill(self, signal_name: str) -> None:
         """Send a signal to the container's first process."""
         self._runtime("kill", self.container.id, signal_name)
+
+    def _end(self) -> None:
+        self.kill("KILL")
+        wait(self.keeper)
 
     def _runtime(self, verb: str, *rest: str) -> int:
         return wait(spawn(self._engine.command(self.box.runtime_state, self.box.log, verb, *rest), silent=True))
@@ -131,14 +152,17 @@ def _create(
         # The mount stays: the container's own namespace keeps it.
         with containers.snapshotter.mounted(container.id, durable=True) as rootfs:
             _fill(box, ready, containers, rootfs, engine)
-            keeper = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock, directory)
+            keeper, answers = _fork(_command(conmon, container, box, directory, engine, on_exit), box, lock, directory)
+            known = attachment.close if attachment else None
+            monitored = Monitored(container, box, engine, keeper, starting, known)
+            monitored.wait_until_created(answers)
     except BaseException:
         starting.release(remove=True)
         if attachment:
             attachment.close()
         raise
     lock.release()  # conmon has inherited it
-    return Monitored(container, box, engine, keeper, starting, attachment.close if attachment else None)
+    return monitored
 
 
 def _attachment(containers: Containers, container: Container) -> Attachment | None:
@@ -190,8 +214,8 @@ def _command(
     return words + ["-i"] * container.stdin_open
 
 
-def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
-    """Start conmon as the keeper and wait until the runtime has created the container."""
+def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> tuple[int, BinaryIO]:
+    """Start conmon as the keeper: its pid, and where it tells that the runtime has created the container."""
     sync_read, sync_write = os.pipe()
     start_read, start_write = os.pipe()
 
@@ -213,11 +237,9 @@ def _fork(command: list[str], box: Box, lock: FileLock, directory: Path) -> int:
     box.open_doors()
     for fd in (sync_write, start_read, *box.held()):
         os.close(fd)
-    with os.fdopen(sync_read, "rb") as answers:
-        os.write(start_write, b"0")
-        os.close(start_write)
-        _check_created(answers.readline(), box, keeper)
-    return keeper
+    os.write(start_write, b"0")
+    os.close(start_write)
+    return keeper, os.fdopen(sync_read, "rb")
 
 
 def _check_created(answer: bytes, box: Box, keeper: int) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from runtime.status import last_status, read_status
 from tests.conftest import ROOT, Lamella, needs
+from tests.suites.driven import Driven
 from tests.suites.supervised import at_rest, processes, until
 
 pytestmark = needs("crun", "conmon")
@@ -117,3 +118,33 @@ def test_it_is_not_started_again_before_its_last_run_is_cleaned_up(
     finally:
         until(lambda: not cleanups(store_root), 60)
     assert lamella("ps", "--format", "{{.Names}} {{.State}}").stdout == "job running\n"
+
+
+# Runs a command that is interrupted in what it is named for.
+INTERRUPTED = """
+import sys
+import runtime.conmon
+from lamella.__main__ import main
+def interrupt(*_): raise KeyboardInterrupt
+moment = sys.argv.pop(1)
+if moment == "created": runtime.conmon._check_created = interrupt
+if moment == "started":
+    do = runtime.conmon.Monitored._runtime
+    runtime.conmon.Monitored._runtime = lambda self, verb, *rest: (interrupt if verb == "start" else do)(self, verb, *rest)
+main()
+"""
+
+
+@pytest.mark.parametrize("moment", ["created", "started"])
+@pytest.mark.parametrize("flags", [["-d"], ["-d", "--rm"], ["-d", "--pid", "host"], []])
+def test_interrupted_while_it_starts_it_does_not_wait_for_ever(
+    lamella: Lamella, bb: str, store_root: Path, moment: str, flags: list[str]
+) -> None:
+    words = ["run", *flags, "--network", "none", bb, "sh", "-c", f"echo {store_root}; sleep 1000"]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, moment, *words], capture_output=True, text=True, timeout=60, cwd=ROOT,
+        env={**os.environ, "LAMELLA_ROOT": str(store_root)}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (130, "") and "interrupted" in done.stderr
+    Driven(store_root).settle()
+    assert lamella("ps", "-q").stdout == ""
