@@ -140,9 +140,10 @@ def _linked(hub: Hub, container: Container) -> tuple[list[tuple[str, str]], list
 
 
 def _gateway(hub: Hub, network: Network) -> str:
-    """What `host-gateway` means: the network's own, as it was given or as it is now."""
-    given = next((subnet.gateway for subnet in network.subnets if subnet.gateway), "")
-    return given or next(iter(gateways(hub.networks.find(network.id))), "")
+    """What `host-gateway` means: the network's own, as it is since we are on it; what lamella chose may have moved then."""
+    now = hub.networks.find(network.id)
+    given = next((subnet.gateway for subnet in now.subnets if subnet.gateway), "")
+    return given or next(iter(gateways(now)), "")
 
 
 def way_out(networks: Sequence[Network], joins: Sequence[dict[str, Any]]) -> int:

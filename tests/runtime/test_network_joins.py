@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 
 import pytest
@@ -107,6 +109,21 @@ def test_hosts_and_resolv_conf_are_docker_s(lamella: Lamella, bb: str) -> None:
     gateway = lamella("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "na").stdout.strip()
     assert f"{gateway}\there" in said and "10.1.2.3\tthere" in said and said[-1].endswith("\tbox")
     assert said[-1].startswith("172.") or said[-1].startswith("192.168.")
+
+
+def test_the_host_s_gateway_is_where_the_network_has_moved_to(lamella: Lamella, bb: str) -> None:
+    lamella("network", "create", "na")
+    words = ("network", "inspect", "-f", "{{range .IPAM.Config}}{{.Gateway}}{{end}}", "na")
+    before, link = lamella(*words).stdout.strip(), f"lm{os.getpid()}"
+    subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    try:  # somebody else has those addresses meanwhile
+        for change in (["link", "set", link, "up"], ["addr", "add", f"{before}/16", "dev", link]):
+            subprocess.run(["ip", *change], check=True)
+        flags = ("--network", "na", "--add-host", "here:host-gateway")
+        said = lamella("run", "--rm", *flags, bb, "cat", "/etc/hosts").stdout.splitlines()
+        assert lamella(*words).stdout.strip() != before and f"{lamella(*words).stdout.strip()}\there" in said
+    finally:
+        subprocess.run(["ip", "link", "delete", link], check=True)
 
 
 def test_links_write_hosts_and_variables_and_say_that_they_are_old(lamella: Lamella, serve: Serve) -> None:

@@ -138,6 +138,8 @@ def _ordered(words: Sequence[str], lines: list[str]) -> list[str]:
         return sorted(
             lines, key=lambda line: (not line.startswith("out deleted: "), not line.startswith("out untagged: "), line)
         )
+    if words[0] == "load":
+        return sorted(lines, key=_of_load)
     if words[0] == "top":
         return [re.sub(r" {2,}", "  ", re.sub(r"\b\d+\b", "N", line)) for line in lines]
     if words[0] not in ("images", "image"):
@@ -160,6 +162,12 @@ _RECLAIMED = re.compile(r"(?<=^Total reclaimed space: )(?!0B$).*", re.MULTILINE)
 _SCRATCH = re.compile(r"/\S*/docker-import-\d+")
 _SUM = re.compile(r"\bfile:[0-9a-f]{12,}")
 _LONG = re.compile(r"(About an hour|\d+ (hours|days|weeks|months|years)) ago")
+
+
+def _of_load(line: str) -> tuple[bool, bool, str]:
+    """The names that lose their image, those that are loaded, then errors as they are."""
+    error = line.startswith("err ") or line == "err"
+    return error, line.startswith("out Loaded"), "" if error else line.partition(" already exists")[0]
 
 
 def undated(text: str) -> str:
