@@ -81,11 +81,8 @@ class Remote:
         try:
             endpoint, joined = self._join(plugin, endpoint, sandbox)
         except PluginError as error:
-            name = endpoint.names[0] if endpoint.names else endpoint.id[:12]
-            raise Unavailable(
-                f"failed to create endpoint {name} on network {network.name}: remote: {error.message}",
-                f"the plug-in {self.name} says so",
-            ) from error
+            what = f"failed to create endpoint {_called(endpoint)} on network {network.name}"
+            raise Unavailable(f"{what}: remote: {error.message}", f"the plug-in {self.name} says so") from error
         try:
             mac = _bring(joined.interface, endpoint.interface, endpoint.mac, sandbox)
             endpoint = replace(endpoint, mac=mac)
@@ -110,11 +107,8 @@ class Remote:
         except MethodMissing:
             self._networks.put_endpoint(replace(endpoint, ports=()))
         except PluginError as error:
-            name = endpoint.names[0] if endpoint.names else endpoint.id[:12]
-            raise Unavailable(
-                f"driver failed programming external connectivity on endpoint {name} ({endpoint.id}): remote: {error.message}",
-                f"the plug-in {self.name} says so",
-            ) from error
+            what = f"driver failed programming external connectivity on endpoint {_called(endpoint)} ({endpoint.id})"
+            raise Unavailable(f"{what}: remote: {error.message}", f"the plug-in {self.name} says so") from error
 
     def _join(self, plugin: Plugin, endpoint: Endpoint, sandbox: Sandbox) -> tuple[Endpoint, answers.Joined]:
         """Tell the plug-in of the endpoint; what that is then, with a hardware address if it must have one, and what the
@@ -150,6 +144,10 @@ class Remote:
     def inspect(self, network: Network) -> dict[str, str]:
         there = [one for one in told(self._state) if one.network == network.id and one.endpoint]
         return {"endpoints": str(len(there))} if there else {}
+
+
+def _called(endpoint: Endpoint) -> str:
+    return endpoint.names[0] if endpoint.names else endpoint.id[:12]
 
 
 def tell_of_ends(networks: Networks, state: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
+
+from core.closing import Closing
 
 COMPARE_BYTES = 256 << 10
 
 
-class Model:
+class Model(Closing):
     """An open blob of `size` bytes. Use as a context manager, or close it."""
 
     def __init__(self, fd: int, size: int) -> None:
@@ -56,11 +57,3 @@ class Model:
     def close(self) -> None:
         """Once."""
         os.close(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
