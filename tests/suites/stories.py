@@ -133,13 +133,15 @@ class Teller:
 
 def _ordered(words: Sequence[str], lines: list[str]) -> list[str]:
     """The lines in an order that says something: Docker names the tags of an image, the images of
-    one second, and those of a prune in none."""
+    one second, those of a prune, and the labels in a listing in none."""
     if "prune" in words:
         return sorted(
             lines, key=lambda line: (not line.startswith("out deleted: "), not line.startswith("out untagged: "), line)
         )
     if words[0] == "load":
         return sorted(lines, key=_of_load)
+    if "ls" in words and any("{{.Labels}}" in word for word in words):
+        return [_LABELS.sub(lambda found: ",".join(sorted(found[0].split(","))), line) for line in lines]
     if words[0] == "top":
         return [re.sub(r" {2,}", "  ", re.sub(r"\b\d+\b", "N", line)) for line in lines]
     if words[0] not in ("images", "image"):
@@ -155,6 +157,7 @@ def _image_in(line: str) -> str:
     return "just now" if "just now" in line else (re.findall(r"<[^<>]+>", line.replace("<none>", "")) or [""])[-1]
 
 
+_LABELS = re.compile(r"\w+=[^,|]*(?:,\w+=[^,|]*)+")
 _AGE = r"(Less than a second|\d+ seconds?|About a minute|\d+ minutes)"
 _JUST = re.compile(rf"{_AGE} ago")
 _UP = re.compile(rf"\bUp {_AGE}")
