@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from image.descriptor import Descriptor
 from image.digest import Digest
 from image.media_types import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
-from layer.compression import decompressor, detect
+from layer.compression import detect, whole
 from layer.decompression import Prefixed
 from layer.handover import ReadAhead
-from layer.pipeline import PIECE, Readable
+from layer.pipeline import Readable
 from store.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def bring_in(store: Store, layers: Layers, stream: Readable, *, expected: Digest
     `expected` is the digest of the stream's bytes. Raises Integrity, InvalidInput, Unavailable; nothing stays then.
     """
     head = _first(stream)
-    whole = Prefixed(head, stream)
+    blob = Prefixed(head, stream)
     kind = detect(head)
     with disk_errors(store.root):
         if kind in _TYPES:
-            return _compressed(store, layers, whole, kind, expected)
+            return _compressed(store, layers, blob, kind, expected)
         if kind != "none":  # no registry takes a layer in this compression: its tar counts
-            return bring_in(store, layers, Whole(decompressor(whole, kind), whole))
-        return _plain(layers, whole, head)
+            return bring_in(store, layers, whole(blob, kind))
+        return _plain(layers, blob, head)
 
 
 def _first(stream: Readable) -> bytes:
@@ -53,7 +53,7 @@ def _first(stream: Readable) -> bytes:
 def _compressed(store: Store, layers: Layers, stream: Readable, kind: str, expected: Digest | None) -> Layer:
     with store.blobs.writer(expected.algorithm if expected else "sha256") as writer:
         kept = Tee(stream, writer.write)
-        with ReadAhead(Whole(decompressor(kept, kind), kept)) as tar, layers.receive(tar) as arrival:
+        with ReadAhead(whole(kept, kind)) as tar, layers.receive(tar) as arrival:
             blob = writer.commit(expected)
             return arrival.keep(Descriptor(_TYPES[kind], blob.digest, blob.size))
 
@@ -79,19 +79,4 @@ class Tee:
         data = self._stream.read(n)
         if data:
             self._write(data)
-        return data
-
-
-class Whole:
-    """A decompressed stream that at its end reads what is left of the compressed one: it belongs to the blob too."""
-
-    def __init__(self, stream: Readable, below: Readable) -> None:
-        self._stream = stream
-        self._below = below
-
-    def read(self, n: int = -1, /) -> bytes:
-        data = self._stream.read(n)
-        if not data and n != 0:
-            while self._below.read(PIECE):
-                pass
         return data

@@ -167,12 +167,11 @@ class _Repair:
         yield from (blob for blob in seen.values() if self._store.blobs.stat(blob.digest) == blob.size)
 
     def _unpacked(self, diff_id: DiffID, blob: Descriptor) -> bool:
-        from images.incoming import Whole
-        from layer.compression import decompressor
+        from layer.compression import whole
 
         try:
             with self._store.blobs.open(blob.digest) as file:
-                self._layers.unpack(diff_id, blob, Whole(decompressor(file), file))
+                self._layers.unpack(diff_id, blob, whole(file))
             self._layers.enter()
         except (LamellaError, OSError) as error:
             if isinstance(error, Conflict | Unavailable):

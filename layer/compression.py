@@ -55,6 +55,14 @@ def decompressor(stream: Readable, kind: str | None = None) -> Readable:
     return decompression.reader(stream, kind, head)
 
 
+def whole(stream: Readable, kind: str | None = None) -> Readable:
+    """`stream` decompressed as by `decompressor`, whose end is not told before `stream` has come to its own: what a
+    decompressor does not look at belongs to the digest of the compressed bytes too."""
+    from layer.decompression import Whole
+
+    return Whole(decompressor(stream, kind), stream)
+
+
 def compressor(
     kind: str, sink: Callable[[bytes], object], *, level: int | None = None, threads: int | None = None
 ) -> Compressor:

@@ -53,6 +53,21 @@ def _decoder(kind: str) -> tuple[Callable[[], _Decoder], tuple[type[Exception], 
     return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limit), (lzma.LZMAError,)
 
 
+class Whole:
+    """A decompressed stream that at its end reads what is left of the compressed one `below`."""
+
+    def __init__(self, stream: Readable, below: Readable) -> None:
+        self._stream = stream
+        self._below = below
+
+    def read(self, n: int = -1, /) -> bytes:
+        data = self._stream.read(n)
+        if not data and n != 0:
+            while self._below.read(PIECE):
+                pass
+        return data
+
+
 class Prefixed:
     """`stream` with `head` put back before it."""
 

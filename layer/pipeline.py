@@ -93,11 +93,10 @@ class _Worker:
         self._thread.join()
 
 
-class HashingReader:
-    """Passes `stream` on and hashes what passes. `count` is the bytes so far; `digest()` ends the hashing."""
+class _Hashing:
+    """Hashes what passes. `count` is the bytes so far; `digest()` ends the hashing."""
 
-    def __init__(self, stream: Readable, algorithm: str = "sha256") -> None:
-        self._stream = stream
+    def __init__(self, algorithm: str) -> None:
         self._algorithm = algorithm
         self._hasher = Hasher(algorithm)
         self._digest: Digest | None = None
@@ -105,6 +104,24 @@ class HashingReader:
     @property
     def count(self) -> int:
         return self._hasher.count
+
+    def digest(self) -> Digest:
+        """The digest of what passed. Call it when all has; harmless to repeat."""
+        if self._digest is None:
+            self._digest = Digest(f"{self._algorithm}:{self._hasher.hexdigest()}")
+        return self._digest
+
+    def close(self) -> None:
+        """End the hashing early; what the bytes come from or go to stays open. Harmless to repeat."""
+        self._hasher.close()
+
+
+class HashingReader(_Hashing):
+    """Passes `stream` on and hashes what passes."""
+
+    def __init__(self, stream: Readable, algorithm: str = "sha256") -> None:
+        super().__init__(algorithm)
+        self._stream = stream
 
     def read(self, n: int = -1, /) -> bytes:
         data = self._stream.read(n)
@@ -112,41 +129,15 @@ class HashingReader:
             self._hasher.update(data)
         return data
 
-    def digest(self) -> Digest:
-        """The digest of what was read. Call it when reading is over; harmless to repeat."""
-        if self._digest is None:
-            self._digest = Digest(f"{self._algorithm}:{self._hasher.hexdigest()}")
-        return self._digest
 
-    def close(self) -> None:
-        """End the hashing early; `stream` stays open. Harmless to repeat."""
-        self._hasher.close()
-
-
-class HashingWriter:
-    """Passes what is written on to `sink` (None: nowhere) and hashes it. Otherwise like HashingReader."""
+class HashingWriter(_Hashing):
+    """Passes what is written on to `sink` (None: nowhere) and hashes it."""
 
     def __init__(self, sink: Callable[[bytes | memoryview], object] | None = None, algorithm: str = "sha256") -> None:
+        super().__init__(algorithm)
         self._sink = sink
-        self._algorithm = algorithm
-        self._hasher = Hasher(algorithm)
-        self._digest: Digest | None = None
-
-    @property
-    def count(self) -> int:
-        return self._hasher.count
 
     def write(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)
         if self._sink is not None:
             self._sink(data)
-
-    def digest(self) -> Digest:
-        """The digest of what was written. Call it when writing is over; harmless to repeat."""
-        if self._digest is None:
-            self._digest = Digest(f"{self._algorithm}:{self._hasher.hexdigest()}")
-        return self._digest
-
-    def close(self) -> None:
-        """End the hashing early. Harmless to repeat."""
-        self._hasher.close()

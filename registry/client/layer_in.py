@@ -12,7 +12,7 @@ from core.errors import Integrity, InvalidInput
 from core.progress import Task
 from image.descriptor import Descriptor
 from image.digest import DiffID
-from layer.compression import decompressor
+from layer.compression import whole
 from layer.pipeline import Readable
 from registry.client.download import Download
 from registry.client.errors import WrongBytes
@@ -75,7 +75,7 @@ def _plain(layers: Layers, diff_id: DiffID, download: Download) -> Layer:
 
 
 def _unpack(layers: Layers, diff_id: DiffID, blob: Descriptor, compressed: Readable) -> Layer:
-    ahead = Ahead(Whole(decompressor(compressed), compressed))
+    ahead = Ahead(whole(compressed))
     try:
         return layers.unpack(diff_id, blob, ahead)
     finally:
@@ -160,20 +160,3 @@ class Incoming:
         """Stop the download and wait until it has left no trace."""
         self._pipe.fail(error)
         self._thread.join(GRACE_SECONDS)
-
-
-class Whole:
-    """The decompressed stream, whose end is not reported before the compressed one has come to its own: what a
-    decompressor does not look at is part of the digest too."""
-
-    def __init__(self, stream: Readable, below: Readable) -> None:
-        self._stream = stream
-        self._below = below
-
-    def read(self, n: int = -1, /) -> bytes:
-        """As Readable."""
-        data = self._stream.read(n)
-        if not data and n != 0:
-            while self._below.read(PIECE):
-                pass
-        return data
