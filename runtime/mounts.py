@@ -40,6 +40,10 @@ class Mount(Value):
             options = [*tmpfs_options(self.options), *(["ro"] if self.read_only else [])]
             return {"destination": self.target, "type": "tmpfs", "source": "tmpfs", "options": options}
         options = [*(self.options or ("rprivate",)), *(["ro"] if self.read_only else [])]
+        if "rro" in options and not os.path.isdir(self.source):
+            options.remove(
+                "rro"
+            )  # nothing is mounted below a file, and some runtimes look for it all the same, and fail
         if "bind" not in options:
             options.insert(0, "rbind")
         return {"destination": self.target, "type": "bind", "source": self.source, "options": options}

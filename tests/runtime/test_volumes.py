@@ -241,6 +241,14 @@ class TestBinds:
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env(tmp_path))
             assert done.stdout == f"{said}\n", (flags, done.stderr)
 
+    @pytest.mark.parametrize("runtime", ["crun", "runc", "chroot"])
+    def test_a_single_file_is_mounted_read_only(self, runtime: str, lamella: Lamella, bb: str, tmp_path: Path) -> None:
+        (tmp_path / "settings").write_text("a\n")
+        words = ("--rm", "--runtime", runtime, "--network", "none", "-v", f"{tmp_path}/settings:/etc/settings:ro")
+        script = "cat /etc/settings; echo b 2>/dev/null >>/etc/settings || echo refused"
+        assert lamella("run", *words, bb, "sh", "-c", script).stdout == "a\nrefused\n"
+        assert (tmp_path / "settings").read_text() == "a\n"
+
     def test_nonrecursive_does_not_show_what_is_mounted_below(self, bb: str, tmp_path: Path) -> None:
         (tmp_path / "below").mkdir()
         script = 'mount -t tmpfs t "$1/below"; touch "$1/below/x"; shift; "$@" --rm --network none --mount type=bind,source=$0,target=/d,bind-recursive=disabled bb ls /d/below'
