@@ -6,6 +6,7 @@ Everything goes to stderr. rich is imported for a terminal alone.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -98,7 +99,7 @@ class PlainTask:
 
     def __init__(self, plain: Plain, number: int, name: str) -> None:
         self.number = number
-        self.name = name.replace("\n", " ")
+        self.name = title(name)
         self._plain = plain
         self._start = time.monotonic()
         self._lines = Lines()
@@ -148,7 +149,19 @@ class Lines:
         return [shown(pending)] if pending else []
 
 
+def title(name: str) -> str:
+    """What a task is called, in one line, as it may be printed."""
+    return shown(name.replace("\n", " ").encode())
+
+
+_ESCAPE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)"  # ECMA-48: CSI, strings, others
+)
+_COLOUR = re.compile(r"\x1b\[[\d;:]*m")
+
+
 def shown(line: bytes) -> str:
     """A line as it may be printed: what a terminal would obey as a command is taken out, colours apart."""
     text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-    return "".join(ch for ch in text if ch >= " " or ch in "\t\x1b")
+    text = _ESCAPE.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)
+    return "".join(ch for ch in text if ch in "\t\x1b" or (ch >= " " and not "\x7f" <= ch <= "\x9f"))

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live as RichLive
 from rich.text import Text
 
-from cli.progress import Lines
+from cli.progress import Lines, title
 from core.progress import Stream
 from core.units import human_size
 
@@ -29,7 +29,7 @@ class Live:
         self._live: RichLive | None = None
 
     def task(self, name: str, total: int | None = None) -> LiveTask:
-        task = LiveTask(self, name.replace("\n", " "), total)
+        task = LiveTask(self, title(name), total)
         with self._lock:
             self._running.append(task)
             if self._live is None:
@@ -40,14 +40,14 @@ class Live:
         return task
 
     def _draw(self) -> Group:
-        return Group(*(row for task in list(self._running) for row in task.rows()))
+        return Group(*(row for task in list(self._running) for row in task.rows(self._console.width)))
 
-    def done(self, task: LiveTask, line: Text) -> None:
+    def done(self, task: LiveTask, line: str, figures: str, style: str) -> None:
         """The task has ended; `line` stays on the screen."""
         with self._lock:
             if task in self._running:
                 self._running.remove(task)
-                self._console.print(line, soft_wrap=False, overflow="ellipsis", no_wrap=True)
+                self._console.print(row(line, figures, self._console.width, style), no_wrap=True, overflow="ellipsis")
 
     def warn(self, message: str) -> None:
         self._console.print(Text(f"WARNING: {message}", "yellow"))
@@ -58,6 +58,13 @@ class Live:
             self._running.clear()
         if live is not None:
             live.stop()
+
+
+def row(line: str, figures: str, width: int, style: str = "") -> Text:
+    """One row of the screen: `line` with its colours, shortened where that keeps `figures`, at its end, in sight."""
+    text = Text.from_ansi(line, style=style)
+    text.truncate(max(width - len(figures) - 1, 0), overflow="ellipsis", pad=True)
+    return text.append(f" {figures}")
 
 
 class LiveTask:
@@ -72,15 +79,16 @@ class LiveTask:
         self._lines = Lines()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def rows(self) -> list[Text]:
-        """What is shown while it runs."""
-        head = f" => {self._name}  {time.monotonic() - self._start:.1f}s"
+    def rows(self, width: int) -> list[Text]:
+        """What is shown while it runs, on a screen of `width` columns."""
+        figures = self._seconds()
         if self._done:
-            head += f"  {human_size(self._done)}" + (f" / {human_size(self._total)}" if self._total else "")
-        rows = [Text(head), *(Text(f" => => # {line}", "dim") for line in list(self._tail))]
-        for row in rows:
-            row.no_wrap, row.overflow = True, "ellipsis"
-        return rows
+            figures = human_size(self._done) + (f" / {human_size(self._total)}" if self._total else "") + f"  {figures}"
+        tail = [row(f" => => # {line}", "", width, "dim") for line in list(self._tail)]
+        return [row(f" => {self._name}", figures, width), *tail]
+
+    def _seconds(self) -> str:
+        return f"{time.monotonic() - self._start:.1f}s"
 
     def advance(self, amount: int) -> None:
         self._done += amount
@@ -90,7 +98,7 @@ class LiveTask:
 
     def finish(self, note: str = "") -> None:
         cached = "CACHED " if note == "CACHED" else ""
-        self._live.done(self, Text(f" => {cached}{self._name}  {time.monotonic() - self._start:.1f}s", "blue"))
+        self._live.done(self, f" => {cached}{self._name}", self._seconds(), "blue")
 
     def fail(self, why: str) -> None:
-        self._live.done(self, Text(f" => ERROR {self._name}: {why}", "red"))
+        self._live.done(self, f" => ERROR {self._name}: {why}", self._seconds(), "red")

@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 class Terminal:
     """Runs `lamella ARGS` on a new pty; a context manager."""
 
-    def __init__(self, store_root: Path, *args: str) -> None:
-        env = {**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    def __init__(self, store_root: Path, *args: str, term: str = "dumb") -> None:
+        env = {**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": str(ROOT), "TERM": term}
         self.seen = b""
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
