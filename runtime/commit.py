@@ -17,7 +17,7 @@ from runtime.container import Container
 from runtime.containers import Containers
 from runtime.directories import NoSuchContainer
 from runtime.enter import NotRunning
-from runtime.freeze import frozen
+from runtime.frozen import frozen
 from runtime.spec import PATH
 from runtime.stubs import OWN
 from snapshot.capture import Capture
@@ -85,8 +85,7 @@ def _held(containers: Containers, container: Container, *, pause: bool) -> Itera
             if lock:
                 stack.callback(lock.release)
                 break
-            status = containers.status(container)
-            if status.paused or (status.running and not pause):
+            if not pause and containers.status(container).running:
                 break
             try:
                 stack.enter_context(frozen(containers, container))

@@ -16,7 +16,7 @@ from runtime.container import Container
 from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
 from runtime.state import cgroups_of, state_directory
-from runtime.status import STARTING, read_status
+from runtime.status import STARTING, is_frozen, read_status
 from store.lent import LENT
 
 if TYPE_CHECKING:
@@ -322,6 +322,7 @@ class Containers(Directories):
             lock = FileLock(self._root / id / "state")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if not lock.acquire(wait=False) and not (self._cut_short(id) and lock.acquire(wait=False)):
+                    self._let_go(id)
                     continue
             try:
                 self._sweep(id, running=id in held and held[id].running)
@@ -344,6 +345,13 @@ class Containers(Directories):
 
         end_half_started(self._root / id)
         return True
+
+    def _let_go(self, id: str) -> None:
+        """It goes on, where whoever had made it stand still for a moment was killed."""
+        if is_frozen(self._root / id) and (container := self.load(id)):
+            from runtime.frozen import let_go
+
+            let_go(self, container)
 
     def _sweep(self, id: str, *, running: bool) -> None:
         container = self.load(id)

@@ -1,8 +1,5 @@
-"""A running container's processes, made to stand still while something is copied: by its freezer cgroup where it has one,
-else by SIGSTOP, which reaches whatever lives in its pid namespace.
-
-A guard process holds them and lets them go when this process says so, or is dead.
-"""
+"""What makes a running container's processes stand still: its freezer cgroup where it has one, else SIGSTOP, which reaches
+whatever lives in its pid namespace."""
 
 from __future__ import annotations
 
@@ -10,61 +7,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import Unavailable
-from runtime.container import Container
-from runtime.containers import Containers
-from runtime.enter import NotRunning
-from runtime.inspect import children, first_process
-from runtime.streams import wait
+from runtime.inspect import children
 
 PATIENCE_SECONDS = 10.0
 _CGROUPS = Path("/sys/fs/cgroup")
 _ID_DIGITS = 64
 _STILL = "TtZX"  # states in which a process runs no code (proc(5))
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextlib.contextmanager
-def frozen(containers: Containers, container: Container) -> Iterator[None]:
-    """For the block, no process of the container runs. Raises NotRunning, and Unavailable where one cannot be stopped."""
-    keeper = containers.status(container).keeper
-    first = first_process(keeper) if keeper else 0
-    if not first:
-        raise NotRunning(container)
-    told, tell = os.pipe()
-    held, hold = os.pipe()
-    guard = os.fork()
-    if guard == 0:
-        code = 1
-        try:
-            os.close(told)
-            os.close(hold)
-            code = _guard(container.id, first, tell, held)
-        finally:
-            os._exit(code)
-    os.close(tell)
-    os.close(held)
-    try:
-        if not os.read(told, 1):
-            raise Unavailable(f"container {container.name} cannot be paused", "go on without: --pause=false")
-        yield
-    finally:
-        os.close(told)
-        os.close(hold)
-        wait(guard)
-
-
-def _guard(id: str, first: int, tell: int, held: int) -> int:
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    switch = freezer(id, first)
-    with _by_cgroup(switch) if switch else _by_signal(first):
-        os.write(tell, b"1")
-        os.read(held, 1)
-    return 0
 
 
 def freezer(id: str, first: int) -> Callable[[bool], bool] | None:
@@ -85,27 +37,6 @@ def _switch(file: Path, word: str, events: Path | None) -> bool:
     if file.read_text().strip() != word:
         file.write_text(word)
     return f"frozen {word}" in events.read_text() if events else file.read_text().strip() == word
-
-
-@contextlib.contextmanager
-def _by_cgroup(switch: Callable[[bool], bool]) -> Iterator[None]:
-    try:
-        until(lambda: switch(True))
-        yield
-    finally:
-        switch(False)
-
-
-@contextlib.contextmanager
-def _by_signal(first: int) -> Iterator[None]:
-    stopped: dict[int, int] = {}  # pid → pidfd
-    try:
-        until(lambda: stop_all(first, stopped))
-        yield
-    finally:
-        for fd in reversed(stopped.values()):  # children before their parents: a shell must not find its job stopped
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(fd, signal.SIGCONT)
 
 
 def stop_all(first: int, stopped: dict[int, int]) -> bool:

@@ -1,7 +1,8 @@
 """`pause` and `unpause`: a container's processes stand still until they are told to go on, whoever comes and goes meanwhile.
 
 By its freezer cgroup where it has one, else by SIGSTOP. The file `paused` in the container's directory names the run that it
-is about (when that started), then the processes that stood still before, which are not to be woken.
+is about (when that started), then the processes that stood still before, which are not to be woken. Whoever makes a container
+stand still, or lets it go on, has that file locked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core.errors import Conflict, Unavailable
@@ -24,38 +25,37 @@ from runtime.status import PAUSED, Status
 
 def pause(containers: Containers, container: Container) -> None:
     """Let every process of the container stand still. Raises Conflict where it does not run, or does already."""
-    with _turn(containers, container) as lock:
-        status, first = _running(containers, container)
+    with turn(containers, container) as lock:
+        status, first = running(containers, container)
         if status.paused:
             raise Conflict(f"Container {container.id} is already paused")
         switch = freezer(container.id, first)
-        still = [] if switch else [pid for pid in processes(first) if stands_still(pid)]
-        _write(lock, f"{status.started} {' '.join(map(_identity, still))}")
+        write(lock, str(status.started), still := [] if switch else standing(first))
         try:
             if switch:
                 until(lambda: switch(True))
             else:
                 _stop(first)
         except Unavailable as error:
-            _go_on(container, first, still)
-            _write(lock, "")
+            go_on(container, first, still)
+            write(lock)
             raise Unavailable(f"Cannot pause container {container.id}: {error.message}") from error
     containers.note(container, "pause")
 
 
 def unpause(containers: Containers, container: Container) -> None:
     """Let them go on. Raises Conflict where the container is not paused."""
-    with _turn(containers, container) as lock:
+    with turn(containers, container) as lock:
         if not containers.status(container).paused:
             raise Conflict(f"Container {container.id} is not paused")
-        _, first = _running(containers, container)
-        names = os.pread(lock.fileno(), 1 << 20, 0).decode().split()[1:]
-        _go_on(container, first, [int(name.partition(":")[0]) for name in names if name == _identity(name)])
-        _write(lock, "")
+        _, first = running(containers, container)
+        go_on(container, first, read(lock)[1])
+        write(lock)
     containers.note(container, "unpause")
 
 
-def _running(containers: Containers, container: Container) -> tuple[Status, int]:
+def running(containers: Containers, container: Container) -> tuple[Status, int]:
+    """What it does, and its first process. Raises NotRunning."""
     status = containers.status(container)
     first = first_process(status.keeper) if status.keeper else 0
     if not first:
@@ -64,8 +64,8 @@ def _running(containers: Containers, container: Container) -> tuple[Status, int]
 
 
 @contextlib.contextmanager
-def _turn(containers: Containers, container: Container) -> Iterator[FileLock]:
-    """One at a time pauses or wakes it."""
+def turn(containers: Containers, container: Container) -> Iterator[FileLock]:
+    """One at a time pauses or wakes it: for the block, that is the caller. Raises NotRunning."""
     lock = FileLock(containers.directory(container) / PAUSED)
     try:
         lock.acquire()
@@ -77,9 +77,22 @@ def _turn(containers: Containers, container: Container) -> Iterator[FileLock]:
         lock.release()
 
 
-def _write(lock: FileLock, text: str) -> None:
-    os.pwrite(lock.fileno(), text.encode(), 0)
-    os.ftruncate(lock.fileno(), len(text.encode()))
+def standing(first: int) -> list[int]:
+    """Which of the container's processes stand still already."""
+    return [pid for pid in processes(first) if stands_still(pid)]
+
+
+def write(lock: FileLock, why: str = "", still: Sequence[int] = ()) -> None:
+    """Note in the file that `lock` is of what the container stands still for, and who did before; by default: it goes on."""
+    text = f"{why} {' '.join(map(_identity, still))}".encode() if why else b""
+    os.pwrite(lock.fileno(), text, 0)
+    os.ftruncate(lock.fileno(), len(text))
+
+
+def read(lock: FileLock) -> tuple[str, list[int]]:
+    """What `write` noted; of the processes, those that are still the same ones."""
+    why, *names = os.pread(lock.fileno(), 1 << 20, 0).decode().split() or [""]
+    return why, [int(name.partition(":")[0]) for name in names if name == _identity(name)]
 
 
 def _stop(first: int) -> None:
@@ -91,8 +104,8 @@ def _stop(first: int) -> None:
             os.close(fd)
 
 
-def _go_on(container: Container, first: int, but: list[int]) -> None:
-    """Children before their parents: a shell must not find its job stopped."""
+def go_on(container: Container, first: int, but: Sequence[int]) -> None:
+    """Let all `but` these run again. Children before their parents: a shell must not find its job stopped."""
     switch = freezer(container.id, first)
     if switch:
         switch(False)

@@ -24,6 +24,7 @@ LAST_WORDS_SECONDS = 2.0
 State = Literal["created", "running", "paused", "restarting", "exited"]
 # Files of `runtime.pausing`, `runtime.supervision` and `runtime.starting`.
 PAUSED, SUPERVISED, STARTING = "paused", "supervised", "starting"
+FROZEN = "frozen"  # what the first of them says while somebody copies it
 
 
 class Status(Value):
@@ -75,6 +76,11 @@ def _read_status(directory: Path | str, locked_by_us: bool) -> Status:
         _last_words(status.keeper)
     code, finished = read_exit(Path(directory))
     return Status("exited", code, status.started, finished, former=status.former)
+
+
+def is_frozen(directory: Path | str) -> bool:
+    """Whether somebody makes it stand still for a moment, or was killed while doing so."""
+    return _read(f"{directory}/{PAUSED}").startswith(FROZEN)
 
 
 def _held(directory: Path | str, status: Status) -> Status:

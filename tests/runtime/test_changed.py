@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from runtime.inspect import children
 from runtime.probe import installed
 from runtime.state import state_directory
 from runtime.status import read_status
@@ -212,9 +215,9 @@ class TestPause:
         assert len(set(counts)) == 2, "it stood still after a commit"
         assert not {"T", "t"} & states(store_root)
 
-    def test_a_commit_that_is_killed_leaves_nothing_standing_still(
-        self, lamella: Lamella, bb: str, store_root: Path
-    ) -> None:
+    @pytest.fixture
+    def commit(self, lamella: Lamella, bb: str, store_root: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A commit that takes its time, of a container that stands still by now."""
         script = "dd if=/dev/zero of=/big bs=1M count=300 2>/dev/null; echo ready; while :; do :; done"
         lamella("run", "-d", "--name", "box", "--network", "none", bb, "sh", "-c", script)
         until(lambda: "ready" in lamella("logs", "box").stdout)
@@ -223,11 +226,43 @@ class TestPause:
             env={**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         until(lambda: process.poll() is not None or states(store_root) == {"T"})
-        process.send_signal(signal.SIGKILL)
+        yield process
+        process.kill()
         process.wait()
+
+    def test_a_commit_that_is_killed_leaves_nothing_standing_still(
+        self, lamella: Lamella, commit: subprocess.Popen[bytes], store_root: Path
+    ) -> None:
+        commit.kill()
+        commit.wait()
         until(lambda: not {"T", "t"} & states(store_root))
         lamella("image", "prune", "-f")
         assert not list((store_root / "tmp").iterdir())
+
+    def test_nor_does_one_whose_guard_is_killed_too(
+        self, lamella: Lamella, commit: subprocess.Popen[bytes], store_root: Path
+    ) -> None:
+        (guard,) = children(commit.pid)
+        os.kill(guard, signal.SIGKILL)
+        commit.kill()
+        commit.wait()
+        assert states(store_root) == {"T"}, "nobody is there to let it go"
+        lamella("ps")
+        until(lambda: not {"T", "t"} & states(store_root))
+
+    def test_who_pauses_it_meanwhile_finds_it_paused_afterwards(
+        self, lamella: Lamella, commit: subprocess.Popen[bytes], store_root: Path
+    ) -> None:
+        commit.send_signal(signal.SIGSTOP)
+        pause = subprocess.Popen(
+            [sys.executable, "-m", "lamella", "--root", store_root, "pause", "box"], stdout=subprocess.DEVNULL, cwd=ROOT
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pause.wait(1)  # it waits for its turn
+        commit.send_signal(signal.SIGCONT)
+        assert (commit.wait(), pause.wait()) == (0, 0) and states(store_root) == {"T"}
+        lamella("unpause", "box")
+        assert not {"T", "t"} & states(store_root)
 
     def test_a_freezer_is_used_where_there_is_one(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         paths = {name: path for name, path, _ in installed()}
