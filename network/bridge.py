@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,13 +139,24 @@ class Bridge:
             return {"bridge": bridge_name(network), "mac": links.mac_of(netlink, index)} if index else {}
 
 
-def remove_strays(state: Path) -> None:
-    """Take away the bridges and the table of a store that is gone. Harmless to repeat."""
+def remove_strays(state: Path, known: Collection[Network] = ()) -> None:
+    """Take away the interfaces that are the store's and of none of the networks that are `known`, and its table with the last
+    of all. The caller sees to it that nobody makes any meanwhile. Harmless to repeat."""
     firewall = Firewall(state)
     with Netlink() as netlink:
-        for name in links.with_alias(netlink, f"{firewall.table} "):
+        own = links.with_alias(netlink, f"{firewall.table} ")
+        strays = [name for name in own if not any(_is_of(network, name) for network in known)]
+        for name in strays:
             links.delete(netlink, name)
-    firewall.remove()
+    if len(strays) == len(own):
+        with contextlib.suppress(OSError):  # a kernel that shows us no tables has none of ours
+            if firewall.stands():
+                firewall.remove()
+
+
+def _is_of(network: Network, interface: str) -> bool:
+    """Whether it is called as the network's are: by its ID, or as an option says."""
+    return interface.endswith(f"-{network.id[:12]}") or interface in network.options.values()
 
 
 def bridge_name(network: Network) -> str:

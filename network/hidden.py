@@ -5,7 +5,7 @@ Ports of the host cannot lead there by rules: a program of the container's hands
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ class Hidden(Bridge):
         return super().inspect(network) if go_there(self._state, self._proc) else {}
 
 
-def remove_strays(state: Path) -> None:
+def remove_strays(state: Path, known: Collection[Network] = ()) -> None:
     """See `bridge.remove_strays`."""
     if go_there(state):
-        remove_strays_here(state)
+        remove_strays_here(state, known)

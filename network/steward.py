@@ -22,6 +22,7 @@ from network.directory import MOST_CACHED, Directory, Member
 from network.forwarding import Forwarding, ask_over_tcp, receive
 
 LINGER = 2.0  # seconds without a container before it clears away and ends
+MOST_FAILURES = 5  # of clearing away, before it ends all the same
 MOST_TALKS = 64  # TCP connections at a time
 TALK_SECONDS = 10.0
 MESSAGE = 1 << 18
@@ -39,7 +40,7 @@ class Seat:
 class Steward:
     """One event loop; `run` returns when there is nothing left to do."""
 
-    def __init__(self, listening: socket.socket, lock: str, clear: Callable[[], object]) -> None:
+    def __init__(self, listening: socket.socket, lock: str, clear: Callable[[], bool]) -> None:
         self._listening = listening
         self._lock = lock
         self._clear = clear
@@ -50,6 +51,7 @@ class Steward:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._visitors = 0
         self._talks = 0
+        self._failures = 0
         self._idle_since = time.monotonic()
         self._listen(listening, self._welcome)
 
@@ -74,8 +76,13 @@ class Steward:
         """Whether all is done: nobody there for a while, all cleared away, and nobody at the door when that is locked."""
         if self._seats or self._visitors or time.monotonic() < self._idle_since + LINGER:
             return False
-        self._clear()
+        cleared = self._clear()
         self._idle_since = time.monotonic()
+        if (
+            not cleared and self._failures < MOST_FAILURES
+        ):  # a store that is being deleted, most likely: soon it is gone
+            self._failures += 1
+            return False
         try:
             lock = open(self._lock, "w", encoding="ascii")
         except OSError:  # the store's run-time state is gone, and nobody can find us
@@ -261,12 +268,12 @@ def main(listening: int, lock: str, clear: Sequence[str], stay: str = "") -> Non
 
         remain(stay)
 
-    def run() -> None:
+    def run() -> bool:
         pid = os.posix_spawn(
             clear[0],
             list(clear),
             {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
         )
-        os.waitpid(pid, 0)
+        return os.waitpid(pid, 0)[1] == 0
 
     Steward(socket.socket(fileno=listening), lock, run).run()

@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.errors import LamellaError
 from core.locks import is_locked
 from core.removal import remove
+from network.sweeping import remove_strays
 from runtime.state import ROOT, cgroups_of, note_root
 
 _GONE = ".gone-"
@@ -90,14 +92,16 @@ def _in_use(path: Path) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """One rename decides who removes it. A store that came back meanwhile keeps its own."""
+    """One rename decides who removes it, with all that the store's networks have on the machine. A store that came back
+    meanwhile keeps its own."""
     aside = path if path.name.startswith(_GONE) else path.with_name(_GONE + path.name)
     try:
         os.rename(path, aside)
         if aside != path and os.path.islink(aside / ROOT) and not _is_gone(os.readlink(aside / ROOT)):
             os.rename(aside, path)
             return False
+        remove_strays(path.with_name(path.name.removeprefix(_GONE)))
         remove(aside)
-    except OSError:  # another process does the same
+    except (OSError, LamellaError):  # another process does the same, or nft would not: the next one tries again
         return False
     return True

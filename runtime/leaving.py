@@ -25,7 +25,11 @@ def leave(root: Path, container: Container) -> None:
 def clear(root: Path, state: Path) -> None:
     """What the steward has done when nobody is left: see `Hub.clear`."""
     from network.sweeping import sweep
+    from runtime.state import note_root
 
+    if (root / "catalog.db").exists():
+        state.mkdir(0o700, parents=True, exist_ok=True)
+        note_root(state, root)
     sweep(root, state, lambda id: is_alive(root, id))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.locks import FileLock
+from network.sweeping import remove_strays
 from runtime.forgotten import remove_forgotten
 from runtime.state import state_directory
 from tests.conftest import ROOT, Lamella, needs
@@ -122,6 +123,30 @@ def test_several_at_once(tmp_path: Path, own: Path) -> None:
         done = list(pool.map(run, range(3)))
     assert [one.stderr for one in done] == [""] * 3 and sum(int(one.stdout) for one in done) <= 60
     assert left(own) == {stays.name}
+
+
+@needs("nft", "ip")
+def test_what_its_networks_have_on_the_machine_goes_with_it(tmp_path: Path, own: Path) -> None:
+    stays, goes, half = neighbour(tmp_path, "a", gone=False), neighbour(tmp_path, "b"), neighbour(tmp_path, "c")
+    names = [f"lt{number}-{os.getpid() % 10**6}" for number in range(3)]
+    for name, state in zip(names, (stays, goes, half), strict=True):
+        subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+        subprocess.run(["ip", "link", "set", name, "alias", f"lamella_{state.name} net"], check=True)
+        subprocess.run(["nft", "add", "table", "inet", f"lamella_{state.name}"], check=True)
+    half.rename(own.parent / f".gone-{half.name}")  # by one that was killed then
+    try:
+        assert remove_forgotten(own, tmp_path / "own") == 2
+        links = {line.split()[0].partition("@")[0] for line in _output("ip", "-br", "link").splitlines()}
+        tables = _output("nft", "list", "tables").split()
+        assert links & set(names) == {names[0]}
+        assert [f"lamella_{state.name}" in tables for state in (stays, goes, half)] == [True, False, False]
+    finally:
+        for state in (stays, goes, half):
+            remove_strays(state)
+
+
+def _output(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 @needs("busybox", "crun", "conmon")

@@ -345,8 +345,7 @@ class TestPorts:
             data, asker = inside.recvfrom(100)
             inside.sendto(data + b" back", asker)
             assert sock.recv(100) == b"hello back"
-        with socket.create_connection(("127.0.0.1", int(found["7001/tcp"][0]["HostPort"])), timeout=3) as stream:
-            assert stream.recv(100) == b"second\n"
+        assert said_at(int(found["7001/tcp"][0]["HostPort"])) == b"second\n"
 
     def test_all_exposed_ports_are_published_on_free_ones(
         self, lamella: Lamella, make_image: Callable[..., str]
@@ -378,8 +377,7 @@ class TestPorts:
         first = free_run(1000)
         flags = ("--network", "na", "-p", f"127.0.0.1:{first}-{first + 999}:7000-7999")
         lamella("run", "-d", "--name", "web", *flags, bb, "sh", "-c", "nc -l -p 7999 -e echo last; sleep 60")
-        with socket.create_connection(("127.0.0.1", first + 999), timeout=3) as stream:
-            assert stream.recv(100) == b"last\n"
+        assert said_at(first + 999) == b"last\n"
         table = Firewall(state_directory(store_root)).table
         rules = subprocess.run(
             ["nft", "-s", "list", "table", "inet", table], capture_output=True, text=True, check=True
@@ -451,6 +449,18 @@ class TestPorts:
     def test_with_the_host_s_network_ports_are_said_to_be_discarded(self, lamella: Lamella, bb: str) -> None:
         said = lamella("run", "--rm", "--network", "host", "-p", "80:80", bb, "true")
         assert said.stderr == "WARNING: Published ports are discarded when using host network mode\n"
+
+
+def said_at(port: int) -> bytes:
+    """What is said to who calls, as soon as somebody is there."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
+                return stream.recv(100)
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def free_run(count: int) -> int:
