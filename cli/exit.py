@@ -33,9 +33,6 @@ def guarded(command: click.Command, argv: Sequence[str] | None = None) -> int:
         result = command.main(args=None if argv is None else list(argv), prog_name="lamella", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        _silence_stdout()
-        return 128 + 13
     except BaseException as error:
         return report(error)
 
@@ -69,6 +66,9 @@ def report(error: BaseException, failure: int = FAILURE) -> int:
         return error.code if isinstance(error.code, int) else FAILURE
     if isinstance(error, KeyboardInterrupt) or interrupts.came():
         return _interrupted(error)
+    if isinstance(error, BrokenPipeError):  # whoever read what we write has enough
+        _silence_stdout()
+        return 128 + 13
     if isinstance(error, LamellaError):
         _say(error.message + (f"\n  {error.hint}" if error.hint else ""))
         return getattr(error, "exit_code", failure)

@@ -17,7 +17,7 @@ from runtime.conmon import Monitored
 from runtime.container import Container
 from runtime.containers import Containers
 from runtime.detach_keys import DEFAULT, Watch
-from runtime.keeper import PASSED_ON
+from runtime.keeper import ASKING, PASSED_ON, PATIENCE
 from runtime.terminal import raw, write_all
 
 CHUNK = 8192
@@ -93,6 +93,7 @@ class Attachment:
         self._shown = [stream for stream in STREAMS[1:] if stream in manner.streams]
         self._watch = Watch(manner.keys)
         self._pending: list[int] = []
+        self._asked = 0
 
     def run(self) -> bool:
         """Copy until the container ends (True) or the user detaches (False). Signals are passed on, size changes too."""
@@ -110,7 +111,8 @@ class Attachment:
             ready = [fd for fd, _ in poll.poll()]
             if wake in ready:
                 os.read(wake, CHUNK)
-                self._pass_on()
+                if not self._pass_on():
+                    return False
             if self._stdin in ready and not self._feed(poll):
                 return False
             if self._socket.fileno() in ready and not self._show():
@@ -141,13 +143,19 @@ class Attachment:
             self._socket.shutdown(socket.SHUT_WR)
         return bool(self._shown)  # with its input at an end there is nothing else to stay for
 
-    def _pass_on(self) -> None:
+    def _pass_on(self) -> bool:
+        """False when whoever asks for the end is to be kept waiting no longer."""
         while self._pending:
             number = self._pending.pop(0)
+            self._asked += number in ASKING
+            if self._asked == PATIENCE:
+                os.write(2, b"lamella: asked again and again to end: the container goes on alone\n")
+                return False
             if number == signal.SIGWINCH:
                 self._resize()
             else:
                 self._target.kill(str(int(number)))
+        return True
 
     def _resize(self) -> None:
         if not self._tty:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.keeper import ENGINE_FAILED, Passing, fork_guarded, passing_signals
+from runtime.keeper import ENGINE_FAILED, PATIENCE, Passing, fork_guarded, passing_signals
 from runtime.streams import spawn, wait
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Foreground:
 
     def run(self, containers: Containers, container: Container, lock: FileLock) -> int:
         """Let the keeper start `container`; its exit code when it has ended. Signals are passed on."""
-        with passing_signals() as passing, contextlib.ExitStack() as around:
+        with passing_signals(patience=PATIENCE) as passing, contextlib.ExitStack() as around:
             if container.net:
                 from runtime.networking import prepared
 

@@ -23,6 +23,11 @@ PASSED_ON = tuple(
 )
 
 
+ASKING = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 3
+"""The so manyeth of ASKING ends our part: a first process that handles none of them never sees one."""
+
+
 def fork_keeper(
     work: Callable[[], int], *, own_session: bool, own_mounts: bool, own_pids: bool = True,
     announce: Callable[[int], None] | None = None,
@@ -134,11 +139,12 @@ def report(error: BaseException) -> int:
 
 
 class Passing:
-    """Where signals go, and those that came before that was known."""
+    """Where signals go, and those that came before that was known; of ASKING the `patience`th goes as a SIGKILL."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = 0) -> None:
         self._pid = 0
         self._early: list[int] = []
+        self._patience = patience
 
     def to(self, pid: int) -> None:
         """From now on to the process `pid`; what has come so far is sent to it."""
@@ -147,17 +153,25 @@ class Passing:
             self.pass_on(self._early.pop(0))
 
     def pass_on(self, number: int, frame: object = None) -> None:
+        if number in ASKING and self._is_enough():
+            number = signal.SIGKILL
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, number)
         else:
             self._early.append(number)
 
+    def _is_enough(self) -> bool:
+        self._patience -= 1
+        if self._patience == 0:
+            os.write(2, b"lamella: asked again and again to end: the container is killed\n")
+        return self._patience == 0
+
 
 @contextlib.contextmanager
-def passing_signals(numbers: Iterable[int] = PASSED_ON) -> Iterator[Passing]:
+def passing_signals(numbers: Iterable[int] = PASSED_ON, *, patience: int = 0) -> Iterator[Passing]:
     """For the block, pass on the signals we get; they are kept until somebody is named to have them."""
-    passing = Passing()
+    passing = Passing(patience)
     previous = {number: signal.signal(number, passing.pass_on) for number in numbers}
     try:
         yield passing

@@ -24,8 +24,8 @@ def relay(command: Sequence[str], stdin: int, started: Callable[[int], object] =
     started(child)
     ways = {out_read: 1, err_read: 2} | ({stdin: typed_write} if typed_write >= 0 else {})
     _copy(ways, child)
-    for fd in (out_read, err_read, *(target for target in ways.values() if target > 2)):
-        os.close(fd)
+    for fd, target in ways.items():
+        os.close(target if target > 2 else fd)
     return wait(child)
 
 
@@ -47,7 +47,7 @@ def _copy(ways: dict[int, int], child: int) -> None:
 
 
 def _pass(fd: int, ways: dict[int, int]) -> bool:
-    """Copy a piece; False at the end, which is passed on."""
+    """Copy a piece; False at the end, which is passed on: to the command, too, whose output nobody reads any more."""
     data = b""
     with contextlib.suppress(OSError):  # a terminal that is gone
         data = os.read(fd, CHUNK)
@@ -60,7 +60,9 @@ def _pass(fd: int, ways: dict[int, int]) -> bool:
             data = data[written:]
     except BrokenPipeError:
         if target in (1, 2):
-            return True  # nobody listens any more: the command need not know
+            del ways[fd]
+            os.close(fd)
+            return False
     if target not in (1, 2):
         os.close(ways.pop(fd))
     return False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,7 @@ def begin(store_root: Path, *args: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "lamella", "run", "--network", "none", *args],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=env,
         cwd=ROOT,
@@ -254,6 +256,65 @@ class TestSignals:
         process.send_signal(number)
         out, _ = process.communicate(timeout=20)
         assert (out, process.returncode) == ("got\n", 5)
+
+    def test_one_that_will_not_hear_is_killed_at_the_third_time(
+        self, lamella: Lamella, store_root: Path, bb: str
+    ) -> None:
+        process = begin(
+            store_root, "--rm", bb, "sh", "-c", "trap '' INT TERM; echo ready; while :; do sleep 0.05; done"
+        )
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            assert process.poll() is None
+            process.send_signal(number)
+            time.sleep(0.2)  # two of a kind at once are one
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 137 and "asked again and again" in err
+        assert lamella("ps", "-aq").stdout == "" and not leftovers(store_root)
+
+    def test_one_with_a_monitor_goes_on_alone_then(self, lamella: Lamella, store_root: Path, bb: str) -> None:
+        process = begin(
+            store_root, "--name", "deaf", bb, "sh", "-c", "trap '' INT; echo ready; while :; do sleep 0.05; done"
+        )
+        for _ in range(3):
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        _, err = process.communicate(timeout=20)
+        assert "the container goes on alone" in err
+        assert lamella("inspect", "-f", "{{.State.Running}}", "deaf").stdout == "true\n"
+
+
+class TestANarrowPipe:
+    """`lamella run … | head`, with a terminal at our stdin."""
+
+    @pytest.fixture
+    def cut_short(self, store_root: Path, bb: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+        """Starts the command, reads a line of its output, and no more."""
+        ours, theirs = pty.openpty()
+
+        def start(*words: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "lamella", "run", "--rm", "--network", "none", *words]
+            env = {**os.environ, "LAMELLA_ROOT": str(store_root)}
+            process = subprocess.Popen(
+                command, env=env, cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            assert process.stdout and process.stdout.readline() == "y\n"
+            process.stdout.close()
+            return process
+
+        yield start
+        os.close(ours)
+        os.close(theirs)
+
+    def test_the_command_is_told_that_nobody_reads_on(self, lamella: Lamella, bb: str, cut_short) -> None:
+        process = cut_short("-i", bb, "yes")
+        assert process.wait(20) == 1 and process.communicate()[1].endswith("Broken pipe\n")
+        assert lamella("ps", "-aq").stdout == ""
+
+    def test_one_on_a_terminal_goes_on_alone(self, lamella: Lamella, bb: str, cut_short) -> None:
+        process = cut_short("-it", "--name", "endless", bb, "yes")
+        assert process.wait(20) == 128 + signal.SIGPIPE and process.communicate()[1] == ""
+        assert lamella("inspect", "-f", "{{.State.Running}}", "endless").stdout == "true\n"
 
 
 class TestKilled:
