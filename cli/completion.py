@@ -104,6 +104,14 @@ def complete_network_drivers(ctx: click.Context, parameter: click.Parameter, inc
     return [name for name in dict.fromkeys(found) if name.startswith(incomplete)][:MAX_NAMES]
 
 
+def complete_ipam_drivers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Our own, and plug-ins, that begin like `incomplete`."""
+    from core.plugins import names
+    from network.model import DEFAULT_IPAM
+
+    return [name for name in (DEFAULT_IPAM, *names()) if name.startswith(incomplete)][:MAX_NAMES]
+
+
 def _image_names(store: Store, incomplete: str) -> Iterable[str]:
     for hidden in ("docker.io/library/", "docker.io/", ""):  # what a familiar name leaves out
         for name in store.tags.beginning(hidden + incomplete, MAX_NAMES):

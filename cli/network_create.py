@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.completion import complete_network_drivers
+from cli.completion import complete_ipam_drivers, complete_network_drivers
 from cli.spelling import DockerCommand
 
 if TYPE_CHECKING:
@@ -32,14 +32,17 @@ if TYPE_CHECKING:
 @click.option("--ipv6", is_flag=True, help="Also IPv6 addresses.")
 @click.option("-o", "--opt", "options", multiple=True, metavar="NAME=VALUE", help="An option of the driver.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label the network.")
-@click.option("--ipam-driver", default="default", hidden=True)
-@click.option("--ipam-opt", multiple=True, hidden=True)
+@click.option(
+    "--ipam-driver", default="default", metavar="DRIVER", shell_complete=complete_ipam_drivers,
+    help="Who gives addresses out: lamella itself, or the name of a plug-in.",
+)  # fmt: skip
+@click.option("--ipam-opt", "ipam_options", multiple=True, metavar="NAME=VALUE", help="An option of the IPAM driver.")
 @click.option("--scope", hidden=True)
 @click.pass_obj
 def create(
     settings: Settings, name: str, driver: str, subnets: tuple[str, ...], gateways: tuple[str, ...], ranges: tuple[str, ...],
     reserved: tuple[str, ...], internal: bool, attachable: bool, ipv6: bool, options: tuple[str, ...], labels: tuple[str, ...],
-    ipam_driver: str, ipam_opt: tuple[str, ...], scope: str | None,
+    ipam_driver: str, ipam_options: tuple[str, ...], scope: str | None,
 ) -> None:  # fmt: skip
     """Create a network, and print its ID. Containers on it find each other by name.
 
@@ -50,18 +53,14 @@ def create(
       lamella network create --internal vault
       lamella network create -d macvlan -o parent=eth0.50 --subnet 10.50.0.0/24 --gateway 10.50.0.1 lan
       lamella network create -d weaver -o colour=red lab
+      lamella network create --ipam-driver ledger --ipam-opt floor=2 lab
     """
     from cli.wiring import open_hub
-    from core.errors import Unsupported
     from network.model import Network
 
-    if ipam_driver != "default":
-        raise Unsupported(
-            f"there is no IPAM driver {ipam_driver}", "leave --ipam-driver out: lamella gives the addresses"
-        )
     wanted = Network(
         "", name, driver, "", subnets_of(subnets, gateways, ranges, reserved), internal, attachable, ipv6,
-        dict(map(pair, options)), dict(map(label, labels)),
+        dict(map(pair, options)), dict(map(label, labels)), ipam_driver, dict(map(pair, ipam_options)),
     )  # fmt: skip
     with open_hub(settings) as hub:
         click.echo(hub.create(wanted).id)

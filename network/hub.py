@@ -15,11 +15,12 @@ from core.locks import FileLock
 from core.value import replace
 from network import ipam
 from network.drivers import make_driver
-from network.model import PREDEFINED, Endpoint, Network, Port
+from network.model import DEFAULT_IPAM, PREDEFINED, Endpoint, Network, Port
 from network.protocol import NetworkDriver, SharedDriver
 from network.tables import Networks, new_id
 
 if TYPE_CHECKING:
+    from network.lender import Lender
     from network.sandbox import Sandbox
 
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
@@ -63,10 +64,32 @@ class Hub(Closing):
             if any(other.name == network.name for other in others):
                 raise Conflict(f"network with name {network.name} already exists", "choose another name")
             driver = self.driver(network)
-            network = ipam.settle(driver.create(network), others, gateways=driver.gateways)
-            self.networks.add(network)
+            lender = self._lender(network)
+            if lender is not None:
+                network = self._with_pools(lender, network, driver)
+            try:
+                network = ipam.settle(driver.create(network), others, gateways=driver.gateways)
+                self.networks.add(network)
+            except BaseException:
+                if lender is not None:
+                    lender.release_pools(network)
+                raise
         self._note(network, "create")
         return network
+
+    def _lender(self, network: Network) -> Lender | None:
+        """Who gives the network's addresses out, if not we."""
+        if network.ipam == DEFAULT_IPAM:
+            return None
+        from network.lender import Lender
+
+        return Lender(network.ipam, self.state)
+
+    def _with_pools(self, lender: Lender, network: Network, driver: NetworkDriver) -> Network:
+        if isinstance(driver, SharedDriver):
+            text = f"networks of the driver {network.driver} get their addresses from what all hosts share"
+            raise InvalidInput(text, "leave --ipam-driver out")
+        return lender.pools(network, gateways=driver.gateways)
 
     def _note(self, network: Network, action: str, **attributes: str) -> None:
         """Tell the store's log of events."""
@@ -88,6 +111,9 @@ class Hub(Closing):
                 self.driver(network).clear(network)  # first: a bridge that no row tells of would stay for ever
                 self.driver(network).remove(network)
             self.networks.delete(network)
+            lender = self._lender(network)
+            if lender is not None:
+                lender.release_pools(network)
         self._note(network, "destroy")
 
     def attach(self, network: Network, endpoint: Endpoint, sandbox: Sandbox, wanted: Iterable[str] = ()) -> Endpoint:
@@ -107,7 +133,7 @@ class Hub(Closing):
                 driver.attach(network, endpoint, sandbox)
             except BaseException:
                 driver.detach(network, endpoint)
-                self.networks.delete_endpoint(endpoint)
+                self._forget(network, endpoint)
                 raise
         self._note(network, "connect", container=endpoint.container)
         return endpoint
@@ -115,6 +141,9 @@ class Hub(Closing):
     def _take(self, network: Network, endpoint: Endpoint, wanted: Iterable[str]) -> Endpoint:
         """The endpoint with addresses that it alone has, also on the other machines that have the network."""
         driver, wanted, taken = self.driver(network), list(wanted), set[str]()
+        lender = self._lender(network)
+        if lender is not None:
+            return self._lent(lender, network, endpoint, wanted)
         while True:
             found = ipam.take(self.networks, network, endpoint, wanted, taken)
             if not isinstance(driver, SharedDriver):
@@ -129,6 +158,22 @@ class Hub(Closing):
                 return found
             self.networks.delete_endpoint(found)
             taken |= set(others)
+
+    def _lent(self, lender: Lender, network: Network, endpoint: Endpoint, wanted: Iterable[str]) -> Endpoint:
+        """The endpoint with addresses that the IPAM driver gives it."""
+        endpoint, given = lender.addresses(network, endpoint, wanted)
+        try:
+            return ipam.take(self.networks, network, endpoint, given)
+        except BaseException:
+            lender.release(network, replace(endpoint, addresses=tuple(given)))
+            raise
+
+    def _forget(self, network: Network, endpoint: Endpoint) -> None:
+        """Free the endpoint's addresses, and cross it out."""
+        lender = self._lender(network)
+        if lender is not None and self.networks.holds(endpoint):  # or they may be another's by now
+            lender.release(network, endpoint)
+        self.networks.delete_endpoint(endpoint)
 
     def _evict(self, ports: Sequence[Port]) -> None:
         """Take off the endpoints that still claim one of these ports: who comes with them holds them, so the others' keepers
@@ -160,11 +205,12 @@ class Hub(Closing):
 
     def _detach(self, endpoint: Endpoint) -> None:
         network = self.networks.get(endpoint.network)
-        if network is not None:
-            self.driver(network).detach(network, endpoint)
-        self.networks.delete_endpoint(endpoint)
-        if network is not None:
-            self._note(network, "disconnect", container=endpoint.container)
+        if network is None:
+            self.networks.delete_endpoint(endpoint)
+            return
+        self.driver(network).detach(network, endpoint)
+        self._forget(network, endpoint)
+        self._note(network, "disconnect", container=endpoint.container)
 
     def release(self, container: str) -> None:
         """Take a container that does not run any more off all its networks. Harmless to repeat."""
@@ -182,6 +228,10 @@ class Hub(Closing):
                 if not self.networks.endpoints(network):
                     with contextlib.suppress(LamellaError):  # a driver that is not here has nothing to clear here
                         self.driver(network).clear(network)
+            if any(self.state.glob("lent.*")):
+                from network.lender import catch_up
+
+                catch_up(self.state)
             if any(self.state.glob("told.*")):
                 from network.remote import tell_of_ends
 

@@ -19,7 +19,11 @@ def describe(hub: Hub, network: Network) -> dict[str, Any]:
         "Driver": network.driver,
         "EnableIPv4": True,
         "EnableIPv6": network.ipv6,
-        "IPAM": {"Driver": "default", "Options": {}, "Config": [_subnet(subnet) for subnet in network.subnets]},
+        "IPAM": {
+            "Driver": network.ipam,
+            "Options": dict(network.ipam_options),
+            "Config": [_subnet(subnet) for subnet in network.subnets],
+        },
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": False,

@@ -9,17 +9,20 @@ from typing import Any, Self
 from core.value import Value, field
 
 PREDEFINED = ("bridge", "host", "none")
+DEFAULT_IPAM = "default"  # the driver of addresses that is lamella's own
 
 
 class Subnet(Value):
     """A range of addresses, `172.18.0.0/16`. Containers get theirs from `ip_range` where one is given; `reserved` (name →
-    address) is never given away. `chosen`: by the user; another one may be taken instead of one that lamella chose."""
+    address) is never given away. `chosen`: by the user; another one may be taken instead of one that lamella chose. `pool` is
+    the ID under which an IPAM driver knows it."""
 
     network: str
     gateway: str = ""
     ip_range: str = ""
     reserved: Mapping[str, str] = field(default_factory=dict, hash=False)
     chosen: bool = True
+    pool: str = ""
 
     @property
     def prefix(self) -> str:
@@ -33,7 +36,7 @@ class Subnet(Value):
 
 class Network(Value):
     """`id` is 64 hex digits; `created` is RFC 3339; `options` are the driver's own. Without subnets it has none yet, or its
-    driver needs none."""
+    driver needs none. `ipam` is who gives addresses out."""
 
     id: str
     name: str
@@ -45,6 +48,8 @@ class Network(Value):
     ipv6: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    ipam: str = DEFAULT_IPAM
+    ipam_options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def predefined(self) -> bool:
@@ -63,7 +68,8 @@ class Network(Value):
 
     def encode(self) -> str:
         """As JSON."""
-        data = dict(vars(self)) | {"options": dict(self.options), "labels": dict(self.labels)}
+        mappings = {"options": self.options, "labels": self.labels, "ipam_options": self.ipam_options}
+        data = dict(vars(self)) | {name: dict(mapping) for name, mapping in mappings.items()}
         data["subnets"] = [dict(vars(subnet)) | {"reserved": dict(subnet.reserved)} for subnet in self.subnets]
         return json.dumps(data, separators=(",", ":"))
 
@@ -96,7 +102,7 @@ class Endpoint(Value):
 
     `addresses` are written with their prefix length. `names` are what others call the container there, its own name first.
     `gateways` is empty where the container's default route goes another way; `way_out` is where it would go, if not to the
-    network's own. `links` are for the driver (its own words).
+    network's own. `options` are for the driver. `links` are `container:alias`: what it alone calls others there.
     """
 
     id: str
@@ -111,6 +117,7 @@ class Endpoint(Value):
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     priority: int = 0
     way_out: tuple[str, ...] | None = None
+    links: tuple[str, ...] = ()
 
     @property
     def plain(self) -> tuple[str, ...]:

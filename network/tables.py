@@ -122,6 +122,11 @@ class Networks:
         rows = self._rows("SELECT data FROM network_endpoints WHERE network = ? ORDER BY id", (network.id,))
         return [Endpoint.decode(row[0]) for row in rows]
 
+    def linking(self, network: Network) -> list[Endpoint]:
+        """Those on the network that have links. One look, whoever else is there."""
+        query = "SELECT data FROM network_endpoints WHERE network = ? AND data NOT LIKE '%\"links\":[]%'"
+        return [Endpoint.decode(row[0]) for row in self._rows(query, (network.id,))]
+
     def endpoints_of(self, container: str) -> list[Endpoint]:
         """Where the container with this ID hangs now, eth0 first."""
         rows = self._rows("SELECT data FROM network_endpoints WHERE container = ?", (container,))
@@ -135,6 +140,10 @@ class Networks:
     def used(self) -> bool:
         """Whether any container hangs on any network."""
         return self._row("SELECT 1 FROM network_endpoints LIMIT 1", ()) is not None
+
+    def holds(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint is written down."""
+        return self._row("SELECT 1 FROM network_endpoints WHERE id = ?", (endpoint.id,)) is not None
 
     def put_endpoint(self, endpoint: Endpoint) -> None:
         """Write the endpoint down, in place of one with its ID. Its addresses are `network.ipam`'s to take."""

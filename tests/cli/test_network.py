@@ -86,7 +86,7 @@ def test_names_are_given_once(cli: Cli, store: Store) -> None:
          "cannot configure multiple gateways"),
         (("--subnet", "ten"), "invalid subnet ten"),
         (("-d", "weave"), 'plugin "weave" not found'),
-        (("--ipam-driver", "weave"), "there is no IPAM driver weave"),
+        (("--ipam-driver", "weave"), "could not find plugin weave in v1 plugin registry"),
         (("-d", "macvlan", "-o", "parent=lo"), "loopback interface is not a valid macvlan parent link"),
         (("-d", "host"), 'only one instance of "host" network is allowed'),
         (("-o", "com.docker.network.bridge.enable_icc=perhaps"), "failed to parse com.docker.network.bridge.enable_icc value"),

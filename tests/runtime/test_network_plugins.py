@@ -15,6 +15,7 @@ from runtime.state import state_directory
 from tests.conftest import Lamella, free_port, needs
 from tests.runtime.test_network_kills import kill_at, settled
 from tests.runtime.test_networks import Serve, _nothing_of_networks_is_left, address, ask, fetch, serve
+from tests.suites.lending import ledger
 from tests.suites.plugged import Example, example
 
 __all__ = ["_nothing_of_networks_is_left", "serve"]
@@ -145,3 +146,19 @@ def test_killed_while_a_network_is_created(lamella: Lamella, store_root: Path, p
         assert (
             not list(told(state_directory(store_root))) and lamella("network", "ls", "-qf", "type=custom").stdout == ""
         )
+
+
+def test_an_ipam_driver_gives_a_whole_container_its_address(lamella: Lamella, bb: str) -> None:
+    with ledger() as book:
+        lamella("network", "create", "--ipam-driver", book.name, "--ipam-opt", "floor=8", "lab")
+        said = json.loads(lamella("network", "inspect", "-f", "{{json .IPAM}}", "lab").stdout)
+        assert said["Driver"] == book.name and said["Options"] == {"floor": "8"}
+        assert said["Config"] == [{"Subnet": "10.99.8.0/24", "Gateway": "10.99.8.50"}]
+        lamella("run", "-d", "--name", "box", "--network", "lab", bb, "sleep", "300")
+        assert "inet 10.99.8.51/24" in lamella("exec", "box", "ip", "addr", "show", "eth0").stdout
+        shown = lamella("exec", "box", "cat", "/sys/class/net/eth0/address").stdout.strip()
+        assert book.macs == [shown]
+        lamella("rm", "-f", "box")
+        assert book.lent == {"10.99.8.0/24": ["10.99.8.50"]}
+        lamella("network", "rm", "lab")
+        assert book.lent == {} and not book.wrongs
