@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.option("--ip6", default="", metavar="ADDRESS", help="IPv6 address, such as 2001:db8::33.")
 @click.option("--gw-priority", "priority", type=int, default=0, metavar="N", help="The highest has the way out.")
 @click.option("--driver-opt", "options", multiple=True, metavar="NAME=VALUE", help="An option of the driver.")
-@click.option("--link", "links", multiple=True, hidden=True)
+@click.option(
+    "--link", "links", multiple=True, metavar="CONTAINER[:ALIAS]", help="What it alone calls another one there."
+)
 @click.option("--link-local-ip", multiple=True, hidden=True)
 @click.pass_obj
 def connect(
@@ -36,13 +38,19 @@ def connect(
     from cli.containers import Workshop
     from cli.network_create import pair
     from cli.wiring import open_hub
+    from core.errors import Unsupported
+    from runtime.links import parse_link
     from runtime.networking import join
     from runtime.rejoining import connect
 
+    if link_local_ip:
+        raise Unsupported("there are no link-local addresses besides --ip and --ip6", "leave --link-local-ip out")
     with Workshop(settings) as shop, open_hub(settings) as hub:
         shop.sweep()
         found = shop.containers.find(container)
-        wanted = join(hub.networks.find(network).name, aliases, ip, ip6, "", priority, dict(map(pair, options)))
+        for text in links:
+            parse_link(text)
+        wanted = join(hub.networks.find(network).name, aliases, ip, ip6, "", priority, dict(map(pair, options)), links)
         connect(hub, shop.containers, found, wanted)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import Conflict
+from core.errors import Conflict, InvalidInput
 from network import links, options
 from network.firewall import Firewall, NftFailed, program
 from network.ipam import mac_for
@@ -185,6 +185,9 @@ def configure(sandbox: Sandbox, endpoint: Endpoint) -> None:
         links.switch_on(netlink, index)
         for gateway in endpoint.gateways:
             links.add_default_route(netlink, index, gateway)
+        for name, value in options.sysctls(endpoint):
+            if not write_sysctl(name, value):
+                raise InvalidInput(f"cannot set the sysctl net/{name} to {value}", f"see {options.SYSCTLS}")
 
 
 def _bridge_is_filtered() -> bool:

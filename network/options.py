@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import InvalidInput
-from network.model import Network
+from network.model import Endpoint, Network
 
 _PREFIX = "com.docker.network.bridge."
 NAME = _PREFIX + "name"
@@ -11,6 +11,8 @@ ICC = _PREFIX + "enable_icc"
 MASQUERADE = _PREFIX + "enable_ip_masquerade"
 HOST_BINDING = _PREFIX + "host_binding_ipv4"
 MTU = "com.docker.network.driver.mtu"
+SYSCTLS = "com.docker.network.endpoint.sysctls"
+_BY_INTERFACE = (["net", "ipv4"], ["net", "ipv6"], ["net", "mpls"])
 _MTU_OLD = _PREFIX + "mtu"
 _SWITCHES = (ICC, MASQUERADE)
 _WORDS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
@@ -54,6 +56,19 @@ def mtu(network: Network) -> int:
     if not text.isdecimal() or not 68 <= int(text) <= 65535:
         raise InvalidInput(f"failed to parse {MTU} value: {text}", "an MTU is a number of bytes between 68 and 65535")
     return int(text)
+
+
+def sysctls(endpoint: Endpoint) -> list[tuple[str, str]]:
+    """Settings below `/proc/sys/net` for the endpoint's interface, with their values. Raises InvalidInput."""
+    found = []
+    for text in filter(None, endpoint.options.get(SYSCTLS, "").split(",")):
+        name, equals, value = text.strip().partition("=")
+        parts = name.replace("/", ".").split(".")
+        known = len(parts) == 5 and parts[:2] in _BY_INTERFACE and parts[3] == "IFNAME" and parts[4].isidentifier()
+        if not (known and equals and parts[2].isidentifier()):
+            raise InvalidInput(f"invalid sysctl setting {text!r}", "write it as net.ipv4.conf.IFNAME.log_martians=1")
+        found.append(("/".join((*parts[1:3], endpoint.interface, parts[4])), value))
+    return found
 
 
 def host_binding(network: Network) -> str:

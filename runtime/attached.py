@@ -49,8 +49,12 @@ class Attached:
             return []
         if container.net is None or not container.net.joins:
             return [container.network]
-        joins = [one["network"] for one in joins_of(container, f"{self._root}/containers/{container.id}")]
-        return sorted(network.name if (network := self.network(one)) else one for one in joins)
+        return sorted(self._joins(container))
+
+    def _joins(self, container: Container) -> dict[str, dict[str, Any]]:
+        """What it has asked for on each network, by name."""
+        joins = joins_of(container, f"{self._root}/containers/{container.id}")
+        return {network.name if (network := self.network(one["network"])) else one["network"]: one for one in joins}
 
     def ports(self, container: Container) -> list[Port]:
         """What it publishes now."""
@@ -65,11 +69,11 @@ class Attached:
         """`NetworkSettings` of inspect."""
         endpoints = self.endpoints(container)
         by_network = {endpoint.network: endpoint for endpoint in endpoints}
-        networks = {}
+        networks, joins = {}, self._joins(container)
         for name in self.names(container):
             network = self.network(name)
             endpoint = by_network.get(network.id) if network else None
-            networks[name] = _settings(network, endpoint, _join_of(container, name))
+            networks[name] = _settings(network, endpoint, joins.get(name, {}))
         default = next((networks[n] for n in networks if n == "bridge"), None) or _address(None, None)
         return {
             "Bridge": "",
@@ -99,17 +103,12 @@ def all_exposed(container: Container) -> list[tuple[int, str]]:
     return list(dict.fromkeys(port for text in texts for port in exposed(text)))
 
 
-def _join_of(container: Container, name: str) -> dict[str, Any]:
-    joins = container.net.joins if container.net else ()
-    return next((one for one in joins if one["network"] == name), {})
-
-
 def _settings(network: Network | None, endpoint: Endpoint | None, join: dict[str, Any]) -> dict[str, Any]:
     wanted = {"IPv4Address": join.get("ip"), "IPv6Address": join.get("ip6")}
     given = {key: value for key, value in wanted.items() if value}
     return {
         "IPAMConfig": given or None,
-        "Links": None,
+        "Links": list(join.get("links", ())) or None,
         "Aliases": list(join.get("aliases", ())) or None,
         "DriverOpts": dict(join.get("options", {})) or None,
         "GwPriority": int(join.get("priority", 0)),

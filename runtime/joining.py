@@ -74,7 +74,7 @@ def join(container: Container, path: Path, directory: Path, proc: str) -> Joined
             go_there(state, proc)
         try:
             with Sandbox.create(path, proc) as sandbox:
-                return _join(hub, container, joins, sandbox, path, held, ports)
+                return _join(hub, container, joins, sandbox, path, held, ports, proc)
         except BaseException:
             held.release()
             hub.release(container.id)
@@ -89,6 +89,7 @@ def _join(
     path: Path,
     held: Held,
     ports: Any,
+    proc: str,
 ) -> Joined:
     net = container.net or Networking()
     networks = [hub.networks.find(one["network"]) for one in joins]
@@ -97,6 +98,11 @@ def _join(
     with os.fdopen(life):
         endpoints = _attach(hub, container, list(zip(networks, joins, strict=True)), sandbox, ports, life)
     links, env = _linked(hub, container) if net.links and not named else ([], [])
+    for network, endpoint in zip(networks, endpoints, strict=True):
+        if not network.named and (linking := hub.networks.linking(network)):
+            from runtime.links import follow
+
+            follow(hub, container, endpoint, linking, proc)
     own = [(address, container.hostname) for endpoint in endpoints for address in endpoint.plain]
     descriptors, doors = held.hand_over(), tuple[tuple[int, str, int, str], ...]()
     if descriptors and outer_uid():
@@ -166,6 +172,7 @@ def new_endpoint(
     return Endpoint(
         new_id(), network.id, container.id, interface, one["mac"], names=names, gateways=("?",) if outlet else (),
         options=one["options"], priority=int(one["priority"]),
+        links=(*(container.net or Networking()).links, *one.get("links", ())),
     )  # fmt: skip
 
 
@@ -216,8 +223,9 @@ def _known(container: Container, endpoints: Sequence[Endpoint], networks: Sequen
                 }  # fmt: skip
     net, aliases = container.net or Networking(), dict[str, str]()
     servers = combined(Resolv.of_host(), net.dns, (), ()).servers
-    if net.links:
+    links = [text for endpoint in endpoints for text in endpoint.links]
+    if links:
         from runtime.links import parse_link
 
-        aliases = {alias.lower(): name.lower() for name, alias in map(parse_link, net.links)}
+        aliases = {alias.lower(): name.lower() for name, alias in map(parse_link, links)}
     return {"networks": there, "upstreams": [] if closed else list(servers), "aliases": aliases}

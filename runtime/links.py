@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from core.errors import Conflict, InvalidInput, NotFound
@@ -97,6 +99,34 @@ def linked(hub: Hub, container: Container) -> list[Linked]:
         else:
             raise _not_there(directories, name, container)
     return found
+
+
+def follow(hub: Hub, container: Container, endpoint: Endpoint, linking: Iterable[Endpoint], proc: str) -> None:
+    """Those of `linking` that are linked to the container find it where it is now, at `endpoint`. One that ends meanwhile is
+    left out. `proc` is where the host's processes are to be seen."""
+    from runtime.rejoining import sandbox_path
+
+    directories = Directories(hub.networks.root)
+    for other in linking:
+        found = [
+            alias
+            for name, alias in map(parse_link, other.links)
+            if container.name == name or container.id.startswith(name)
+        ]
+        owner = directories.load(other.container) if found else None
+        keeper = directories.status(owner).keeper if owner else 0
+        if keeper:
+            with contextlib.suppress(OSError):
+                path = sandbox_path(hub.state, keeper, proc).with_name("hosts")
+                lines = [Linked(container, endpoint, alias).line for alias in found]
+                path.write_bytes(relinked(path.read_bytes(), lines))  # in place: it is mounted
+
+
+def relinked(hosts: bytes, lines: Iterable[tuple[str, str]]) -> bytes:
+    """/etc/hosts with these addresses and names, in place of the lines that begin with the same name."""
+    new = {names.split()[0].encode(): f"{address}\t{names}".encode() for address, names in lines}
+    kept = [line for line in hosts.splitlines() if not (words := line.split())[1:] or words[1] not in new]
+    return b"\n".join([*kept, *new.values(), b""])
 
 
 def _not_there(directories: Directories, name: str, container: Container) -> Exception:

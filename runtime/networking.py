@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class Networking(Value):
     """`joins`: the networks it hangs on, eth0 first; each a dict of `network` (name or ID), `aliases`, `ip`, `ip6`, `mac`,
-    `priority` and `options`. `links` are `container:alias`; `exposed` as `--expose` words them."""
+    `priority`, `options` and, after `network connect --link`, `links`. `links` are `container:alias`; `exposed` as `--expose` words them."""
 
     joins: tuple[dict[str, Any], ...] = field(default=(), hash=False)
     dns: tuple[str, ...] = ()
@@ -35,11 +35,12 @@ def join(
     mac: str = "",
     priority: int = 0,
     options: dict[str, str] | None = None,
+    links: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """One entry of `Networking.joins`."""
     return {
         "network": network, "aliases": list(aliases), "ip": ip, "ip6": ip6, "mac": mac, "priority": priority,
-        "options": options or {},
+        "options": options or {}, **({"links": list(links)} if links else {}),
     }  # fmt: skip
 
 

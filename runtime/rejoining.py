@@ -112,7 +112,11 @@ def _connect_now(
     taken = {endpoint.interface for endpoint in endpoints}
     interface = next(name for name in (f"eth{number}" for number in range(len(taken) + 1)) if name not in taken)
     endpoint = new_endpoint(container, network, wanted, interface, outlet=False)
-    endpoint = hub.attach(network, endpoint, sandbox, (wanted["ip"], wanted["ip6"]))
+    try:
+        endpoint = hub.attach(network, endpoint, sandbox, (wanted["ip"], wanted["ip6"]))
+    except BaseException:
+        sandbox.remove_interface(interface)  # what a driver had made, who was refused then
+        raise
     _choose_way_out(hub, [*endpoints, endpoint], sandbox)
     everywhere = hub.networks.endpoints_of(container.id)
     if network.named and not any(

@@ -181,3 +181,65 @@ def test_fifty_containers_on_one_bridge_all_hear_each_other(lamella: Lamella, se
     begun = time.monotonic()
     said = lamella("run", "--rm", "--network", "na", "bb", "sh", "-c", script).stdout.split()
     assert said == ["31"] and time.monotonic() - begun < 20
+
+
+def test_what_connect_was_told_is_what_inspect_shows(lamella: Lamella, bb: str) -> None:
+    lamella("network", "create", "--subnet", "10.231.9.0/24", "na")
+    lamella("run", "-d", "--name", "box", "--network", "bridge", bb, "sleep", "300")
+    setting = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1"
+    flags = ("--ip", "10.231.9.9", "--alias", "crate", "--gw-priority", "5", "--driver-opt", setting)
+    lamella("network", "connect", *flags, "na", "box")
+    found = json.loads(lamella("inspect", "-f", "{{json .NetworkSettings.Networks.na}}", "box").stdout)
+    assert found["IPAMConfig"] == {"IPv4Address": "10.231.9.9"} and found["Aliases"] == ["crate"]
+    assert found["GwPriority"] == 5 and found["DriverOpts"] == dict([setting.split("=", 1)])
+    assert lamella("exec", "box", "cat", "/proc/sys/net/ipv4/conf/eth1/log_martians").stdout == "1\n"
+    lamella("network", "disconnect", "na", "box")
+    for bad in ("net.core.somaxconn=1", "net.ipv4.conf.all.forwarding=1", "net.ipv4.conf.IFNAME.nonesuch=1"):
+        words = ("--driver-opt", f"com.docker.network.endpoint.sysctls={bad}", "na", "box")
+        assert "sysctl" in lamella("network", "connect", *words, check=False).stderr
+    assert "eth1" not in lamella("exec", "box", "ls", "/sys/class/net").stdout
+
+
+def test_a_link_of_connect_is_a_name_of_its_own(lamella: Lamella, serve: Serve, bb: str) -> None:
+    lamella("network", "create", "na")
+    serve("db", "--network", "na")
+    for name in ("app", "other"):
+        lamella("run", "-d", "--name", name, "--network", "bridge", bb, "sleep", "300")
+        lamella("network", "connect", *(("--link", "db:data") if name == "app" else ()), "na", name)
+    script = ("timeout", "2", "wget", "-qO-", "http://data/")
+    assert (
+        lamella("exec", "app", *script).stdout == "db\n" and lamella("exec", "other", *script, check=False).returncode
+    )
+    assert lamella("inspect", "-f", "{{.NetworkSettings.Networks.na.Links}}", "app").stdout == "[db:data]\n"
+    lamella("restart", "-t", "0", "app")
+    assert lamella("exec", "app", *script).stdout == "db\n"
+
+
+def test_links_follow_the_other_to_its_new_address(lamella: Lamella, serve: Serve, bb: str) -> None:
+    serve("db", "--network", "bridge")
+    lamella(
+        "run",
+        "-d",
+        "--name",
+        "app",
+        "--network",
+        "bridge",
+        "--link",
+        "db:data",
+        "--add-host",
+        "far:192.0.2.9",
+        bb,
+        "sleep",
+        "300",
+    )
+    before = address(lamella, "db", "bridge")
+    lamella("stop", "-t", "0", "db")
+    lamella("run", "-d", "--name", "between", "--network", "bridge", bb, "sleep", "300")
+    lamella("start", "db")
+    after = address(lamella, "db", "bridge")
+    lines = lamella("exec", "app", "cat", "/etc/hosts").stdout.splitlines()
+    short = lamella("ps", "-q", "--filter", "name=db").stdout.strip()
+    assert (
+        before != after and f"{after}\tdata {short} db" in lines and not any(line.startswith(before) for line in lines)
+    )
+    assert "192.0.2.9\tfar" in lines and lines[0] == "127.0.0.1\tlocalhost"
