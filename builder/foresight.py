@@ -9,12 +9,12 @@ import contextlib
 import marshal
 import os
 import select
-import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import LamellaError
+from core.signals import signal
 
 if TYPE_CHECKING:
     from builder.context import Source

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cli.settings import Settings
 from core.closing import Closing
 from core.errors import LamellaError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.container import Container
     from runtime.containers import Containers

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from cli.container_flags import make_request
 from cli.exit import ENGINE_FAILURE, Exit, report
 from cli.settings import Settings
 from core.errors import Conflict, InvalidInput, LamellaError, NotFound
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cli.containers import Workshop
     from core.locks import FileLock
     from runtime.container import Container

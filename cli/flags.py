@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 # A flag's names (the last may be the parameter's, without dashes), and click's options for it; `choices` are the values
 # it takes.
-Flag = tuple[tuple[str, ...], dict[str, Any]]
+Flag: TypeAlias = "tuple[tuple[str, ...], dict[str, Any]]"
 
 
 def parameter(names: Sequence[str]) -> str:

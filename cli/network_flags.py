@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from core.errors import InvalidInput
 from runtime.networking import SHARING, Networking, join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OWN = "use a network of your own: lamella network create NAME"
 LINK_WARNING = (

@@ -10,9 +10,14 @@ import re
 import sys
 import threading
 import time
-from typing import IO, Protocol
 
 from core.progress import Progress, Silent, SilentTask, Stream, Task
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Protocol
+else:
+    Protocol = object
 
 KINDS = ("auto", "plain", "tty", "rawjson", "quiet", "none")
 

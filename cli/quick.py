@@ -7,12 +7,15 @@ cluster that ends in a value) click gets the same words, with its messages. Both
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 # What the tree's own flags could come from.
 _ELSEWHERE = ("LAMELLA_NO_SYNC", "LAMELLA_DEBUG", "_LAMELLA_COMPLETE")
-Known = dict[str, tuple[str, dict[str, Any]]]
-Flags = dict[str, Any]
+Known: TypeAlias = "dict[str, tuple[str, dict[str, Any]]]"
+Flags: TypeAlias = "dict[str, Any]"
 
 
 def quick(argv: Sequence[str], environ: Mapping[str, str]) -> int | None:
@@ -140,7 +143,7 @@ def _store(flags: Flags, name: str, options: dict[str, Any], value: str) -> bool
     return True
 
 
-Reader = Callable[[Sequence[str], Mapping[str, str]], Flags | None]
+Reader: TypeAlias = "Callable[[Sequence[str], Mapping[str, str]], Flags | None]"
 # How a command's words are read, what does it, and the exit code when lamella itself fails (as in `cli.exit`).
 _COMMANDS: dict[str, tuple[Reader | None, Callable[[Any, Flags], int] | None, int]] = {
     "run": (parse_run, _run, 125),

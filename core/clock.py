@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from core.errors import InvalidInput
@@ -25,6 +24,7 @@ def format_instant(nanoseconds: int) -> str:
 
 def parse_instant(text: str) -> int:
     """Nanoseconds since the epoch of an RFC 3339 instant. Raises InvalidInput."""
+    import re
     from datetime import datetime
 
     found = re.fullmatch(_RFC3339, text)

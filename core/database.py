@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import sys
 import time
+from _thread import _local, get_ident
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,8 +31,8 @@ class Database:
         """
         self.path = path
         self._sync = sync
-        self._local = threading.local()
-        self._connections: list[tuple[threading.Thread, sqlite.Connection]] = []
+        self._local = _local()
+        self._connections: list[tuple[int, sqlite.Connection]] = []
         self._make_private()
         self._migrate(owner, migrations)
 
@@ -45,7 +46,7 @@ class Database:
         if connection is None:
             connection = self._connect()
             self._local.connection = connection
-            self._connections.append((threading.current_thread(), connection))
+            self._connections.append((get_ident(), connection))
         return connection
 
     def _connect(self) -> sqlite.Connection:
@@ -157,11 +158,12 @@ class Database:
         SQLite crashes where a connection is closed while its thread uses it: a thread that Ctrl-C has left behind keeps
         its own.
         """
+        living = sys._current_frames()
         while self._connections:
             thread, connection = self._connections.pop()
-            if thread is threading.current_thread() or not thread.is_alive():
+            if thread == get_ident() or thread not in living:
                 connection.close()
-        self._local = threading.local()
+        self._local = _local()
 
 
 def newer(path: Path, version: int, known: int) -> Unsupported:

@@ -7,7 +7,10 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 
 def fsync_directory(path: str | os.PathLike[str]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
 
@@ -16,7 +15,7 @@ def hasher(algorithm: str, size: int) -> hashlib._Hash:
     """A new hash object for about `size` bytes. Raises ValueError for an algorithm that nobody knows."""
     if algorithm == "sha256" and size <= SMALL_BYTES and "hashlib" not in sys.modules:
         try:
-            found: hashlib._Hash = importlib.import_module("_sha256").sha256()  # CPython 3.11's own
+            found: hashlib._Hash = __import__("_sha256").sha256()  # CPython 3.11's own
             return found
         except ImportError:  # later ones have theirs elsewhere, and load OpenSSL faster
             pass

@@ -6,8 +6,9 @@ clean-up around it finds what it never finds otherwise; a thread that waits for 
 
 from __future__ import annotations
 
-import signal
 import sys
+
+from core.signals import signal
 
 AGAIN_SECONDS = 0.01
 _came = 0

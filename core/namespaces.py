@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable
 
 from core import interrupts
+from core.signals import signal
 
 
 def enter_private_mounts() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, Protocol, TypeAlias
+else:
+    Protocol = object
 
-Stream = Literal["stdout", "stderr"]
+Stream: TypeAlias = 'Literal["stdout", "stderr"]'
 
 
 class Task(Protocol):

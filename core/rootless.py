@@ -12,10 +12,13 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 from core.errors import LamellaError, Unavailable, Unsupported
 from core.locks import FileLock, is_locked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _NAME, _MEMBERS, _DECIDING = "userns", "userns.members", "userns.lock"
 _membership: list[FileLock] = []  # held as long as this process, and what it forks, lives

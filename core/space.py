@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 
 BLOCK_BYTES = 512
 MAY_SHARE_BYTES = 1 << 20  # nobody here clones smaller files, and asking costs as much as removing them
 
 _FIEMAP = 0xC020660B  # FS_IOC_FIEMAP (linux/fiemap.h)
-_HEAD, _EXTENT = struct.Struct("=QQLLLL"), struct.Struct("=QQQQQLLLL")
+_HEAD, _EXTENT = "=QQLLLL", "=QQQQQLLLL"
 _EXTENTS = 200  # asked for at a time
 _LAST, _SHARED = 0x0001, 0x2000
 
@@ -90,15 +89,17 @@ def shared_bytes(status: os.stat_result, path: str | os.PathLike[str], directory
 
 def _shared(fd: int) -> int:
     import fcntl
+    from struct import Struct
 
+    head, extent = Struct(_HEAD), Struct(_EXTENT)
     total, start = 0, 0
     while True:
-        buffer = bytearray(_HEAD.size + _EXTENTS * _EXTENT.size)
-        _HEAD.pack_into(buffer, 0, start, 2**64 - 1 - start, 0, 0, _EXTENTS, 0)
+        buffer = bytearray(head.size + _EXTENTS * extent.size)
+        head.pack_into(buffer, 0, start, 2**64 - 1 - start, 0, 0, _EXTENTS, 0)
         fcntl.ioctl(fd, _FIEMAP, buffer)
-        count = _HEAD.unpack_from(buffer)[3]
+        count = head.unpack_from(buffer)[3]
         for number in range(count):
-            logical, _, length, _, _, flags, *_ = _EXTENT.unpack_from(buffer, _HEAD.size + number * _EXTENT.size)
+            logical, _, length, _, _, flags, *_ = extent.unpack_from(buffer, head.size + number * extent.size)
             total += length if flags & _SHARED else 0
             start = logical + length
             if flags & _LAST:

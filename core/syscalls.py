@@ -1,10 +1,12 @@
-"""The system calls that Python 3.11 has no words for. Importing this loads ctypes: do it late."""
+"""The system calls that Python 3.11 has no words for. Importing this loads what calls them: do it late."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
+
+from core.libc import Int64, Structure, UInt, UInt64, ULong, byref, get_errno, sizeof
+from core.libc import libc as _libc
 
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -50,12 +52,10 @@ _SYNC_FILE_RANGE_WRITE = 2
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def _check(result: int, *where: str | bytes) -> int:
     if result < 0:
-        number = ctypes.get_errno()
+        number = get_errno()
         raise OSError(number, os.strerror(number), *where[:1])
     return result
 
@@ -78,7 +78,7 @@ def mount(source: str, target: str | os.PathLike[str], kind: str = "", flags: in
             os.fsencode(source),
             os.fsencode(where),
             kind.encode() or None,
-            ctypes.c_ulong(flags),
+            ULong(flags),
             os.fsencode(data) or None,
         ),
         where,
@@ -123,15 +123,15 @@ def move_tree(tree: int, target: str | os.PathLike[str]) -> None:
     _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, where, _MOVE_MOUNT_F_EMPTY_PATH), where)
 
 
-class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+class _MountAttr(Structure):
+    _fields_ = [(name, UInt64) for name in ("set", "clear", "propagation", "userns")]
 
 
 def set_attributes(tree: int, attributes: int, *, recursive: bool = False) -> None:
     """mount_setattr(2) (Linux 5.12): give the mount behind the descriptor, or all of its tree, the attributes as well."""
     how = _MountAttr(attributes, 0, 0, 0)
     flags = _AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(how), ctypes.sizeof(how)))
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, byref(how), sizeof(how)))
 
 
 def map_owners(tree: int, userns: int, *, recursive: bool = False) -> None:
@@ -139,7 +139,7 @@ def map_owners(tree: int, userns: int, *, recursive: bool = False) -> None:
     namespace behind the descriptor `userns` maps their owners on the disk to."""
     how = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, userns)
     flags = _AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(how), ctypes.sizeof(how)))
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, byref(how), sizeof(how)))
 
 
 def open_tree(path: str | bytes, flags: int = OPEN_TREE_CLONE) -> int:
@@ -157,28 +157,28 @@ def move_mount(tree: int, target: str | os.PathLike[str]) -> None:
 
 def die_with_parent(signal_number: int) -> None:
     """prctl(PR_SET_PDEATHSIG): the kernel sends the signal when the thread that forked us ends."""
-    _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0))
+    _check(_libc.prctl(PR_SET_PDEATHSIG, ULong(signal_number), 0, 0, 0))
 
 
 def has_capability(number: int) -> bool:
     """prctl(PR_CAPBSET_READ): whether a program we execute could gain the capability. False where the kernel lacks it."""
-    return bool(_libc.prctl(PR_CAPBSET_READ, ctypes.c_ulong(number), 0, 0, 0) == 1)
+    return bool(_libc.prctl(PR_CAPBSET_READ, ULong(number), 0, 0, 0) == 1)
 
 
 def drop_capability(number: int) -> None:
     """prctl(PR_CAPBSET_DROP): no program executed from now on can gain the capability."""
-    _check(_libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0))
+    _check(_libc.prctl(PR_CAPBSET_DROP, ULong(number), 0, 0, 0))
 
 
 def no_new_privileges() -> None:
     """prctl(PR_SET_NO_NEW_PRIVS): no program executed from now on gains anything by its file's mode or capabilities."""
-    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0))
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, ULong(1), 0, 0, 0))
 
 
 def set_hostname(name: str) -> None:
     """sethostname(2), in this UTS namespace."""
     raw = os.fsencode(name)
-    _check(_libc.sethostname(raw, ctypes.c_size_t(len(raw))))
+    _check(_libc.sethostname(raw, ULong(len(raw))))
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -197,22 +197,22 @@ def sync_filesystem(path: str | os.PathLike[str]) -> None:
 
 def start_writing(fd: int, offset: int, size: int) -> None:
     """sync_file_range(2): let the disk begin to write that part of a file, without waiting for it. Never fails."""
-    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
+    _libc.sync_file_range(fd, Int64(offset), Int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 def exchange(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> None:
     """renameat2(2) with RENAME_EXCHANGE: two files or trees change names at one instant. EINVAL where the file system
     cannot do that."""
     raw = os.fsencode(one), os.fsencode(other)
-    _check(_libc.renameat2(_AT_FDCWD, raw[0], _AT_FDCWD, raw[1], ctypes.c_uint(_RENAME_EXCHANGE)), *raw)
+    _check(_libc.renameat2(_AT_FDCWD, raw[0], _AT_FDCWD, raw[1], UInt(_RENAME_EXCHANGE)), *raw)
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+class _OpenHow(Structure):
+    _fields_ = [("flags", UInt64), ("mode", UInt64), ("resolve", UInt64)]
 
 
 def openat2(directory: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_IN_ROOT) -> int:
     """openat2(2): open `path` with every lookup confined as `resolve` says. Returns a descriptor, close-on-exec."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     raw = os.fsencode(path)
-    return _check(_libc.syscall(_SYS_OPENAT2, directory, raw, ctypes.byref(how), ctypes.sizeof(how)), raw)
+    return _check(_libc.syscall(_SYS_OPENAT2, directory, raw, byref(how), sizeof(how)), raw)

@@ -7,7 +7,16 @@ one set of methods among all of them. Type checkers see the fields through `data
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+    V = TypeVar("V", bound="Value")
+else:
+
+    def dataclass_transform(**options):
+        return lambda cls: cls
 
 
 class _Missing:
@@ -116,9 +125,6 @@ class Value:
     def __repr__(self) -> str:
         data = self.__dict__
         return f"{type(self).__name__}({', '.join(f'{name}={data[name]!r}' for name in self._shown)})"
-
-
-V = TypeVar("V", bound=Value)
 
 
 def replace(value: V, **changes: Any) -> V:

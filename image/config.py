@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
 
 from core.errors import InvalidInput
 from core.value import Value, field, replace
 from image.digest import DiffID, Digest
-from image.manifest import canonical_json, parse_object
+from image.documents import canonical_json, parse_object
 from image.platform import Platform, host_platform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 
 class HealthCheck(Value):

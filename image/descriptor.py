@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
 
 from core.errors import InvalidInput
 from core.value import Value, field
 from image.digest import Digest
 from image.platform import Platform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 _KNOWN = {"mediaType", "digest", "size", "annotations", "platform", "urls", "artifactType"}
 

@@ -6,15 +6,17 @@ Each is a `str` of the form `algorithm:hex`, so it prints, compares and serialis
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Self
 
 from core.errors import InvalidInput
 from core.hashing import hasher
+from core.words import HEX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
-_HEX = re.compile(r"[0-9a-f]+")
 
 
 class _Hash(str):
@@ -25,7 +27,7 @@ class _Hash(str):
         """`text` checked against the grammar. Raises InvalidInput: nothing else may build one from outside input."""
         algorithm, _, digits = text.partition(":")
         length = _LENGTHS.get(algorithm)
-        if length is None or len(digits) != length or not _HEX.fullmatch(digits):
+        if length is None or len(digits) != length or set(digits) - HEX:
             raise InvalidInput(f"invalid digest: {text[:150]!r}", "write it as sha256: and 64 hexadecimal digits")
         return cls(text)
 

@@ -3,34 +3,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
 
 from core.errors import InvalidInput, Unsupported
 from core.value import Value, field
 from image.descriptor import Descriptor, _strings
 from image.digest import Digest
+from image.documents import canonical_json, parse_object
 from image.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
 from image.platform import Platform
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
 MAX_BYTES = 4 * 1024 * 1024
-
-
-def canonical_json(data: Any) -> bytes:
-    """The bytes we give to JSON that we write: sorted keys, no blanks, UTF-8."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def parse_object(raw: bytes, what: str) -> dict[str, Any]:
-    """`raw` as a JSON object; `what` names it in the InvalidInput that is raised otherwise."""
-    try:
-        data = json.loads(raw.decode())  # by itself it would take UTF-16 as well, which nobody else reads
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{what} is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidInput(f"{what} is not a JSON object")
-    return data
 
 
 class Manifest(Value):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Any, Self
 
 from core.errors import InvalidInput
 from core.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "armv7l": "arm",

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from typing import Self
-
 from core.errors import InvalidInput
 from core.value import Value, replace
+from core.words import DIGITS, HEX, LETTERS, SMALL, is_name
 from image.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
 MAX_NAME = 255
 
-_PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-# Compiled at its first use: most names have no host.
-_HOST = (
-    r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*"
-    r"|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
-)
+_LONGEST_TAG = 128
+_PATH_MARKS = ("", ".", "_", "__")  # what may stand between the letters of a path's part, besides any number of dashes
+_NO_MARKS = str.maketrans(dict.fromkeys(SMALL, "/"))
+_HOST = LETTERS | {"-"}
+_IPV6 = frozenset(DIGITS + "abcdefABCDEF:")
 
 
 class Reference(Value):
@@ -36,7 +36,7 @@ class Reference(Value):
         rest, _, digest = text.partition("@")
         name, tag = _split_tag(rest)
         registry, path = _split_registry(name)
-        if len(rest) == 64 and not set(rest) - set("0123456789abcdef"):
+        if len(rest) == 64 and not set(rest) - HEX:
             raise InvalidInput(
                 f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings",
                 "use the ID where an image is asked for",
@@ -45,12 +45,12 @@ class Reference(Value):
             raise InvalidInput(
                 f"invalid reference format: repository name must be lowercase: {text!r}", f"write {text.lower()!r}"
             )
-        if not _PATH.fullmatch(path) or not (registry == DEFAULT_REGISTRY or re.fullmatch(_HOST, registry)):
+        if not all(map(_is_part, path.split("/"))) or not (registry == DEFAULT_REGISTRY or _is_host(registry)):
             raise InvalidInput(
                 f"invalid reference format: {text!r}",
                 "write it as [host[:port]/]name[:tag], such as localhost:5000/team/app:1.0",
             )
-        if (":" in rest.rpartition("/")[2] or tag) and not _TAG.fullmatch(tag):
+        if (":" in rest.rpartition("/")[2] or tag) and not is_name(tag, _LONGEST_TAG, first="_"):
             raise InvalidInput(
                 f"invalid reference format: the tag in {text!r}",
                 "a tag has at most 128 letters, digits, '_', '.', '-', and starts with none of '.-'",
@@ -107,3 +107,21 @@ def _split_registry(name: str) -> tuple[str, str]:
     if registry == DEFAULT_REGISTRY and "/" not in path:
         path = f"library/{path}"
     return registry, path
+
+
+def _is_part(text: str) -> bool:
+    """Whether it is small letters and digits, single marks between them."""
+    marks = text.translate(_NO_MARKS).split("/")
+    between = all(mark in _PATH_MARKS or not mark.strip("-") for mark in marks)
+    return bool(text) and not marks[0] and not marks[-1] and between
+
+
+def _is_host(text: str) -> bool:
+    """Whether it is a host's name or address, and perhaps its port."""
+    name, colon, port = (text, "", "") if text.endswith("]") else text.rpartition(":")
+    if colon and (len(port) > 5 or not (port.isascii() and port.isdecimal())):
+        return False
+    if name.startswith("["):
+        return name.endswith("]") and len(name) > 2 and not set(name[1:-1]) - _IPV6
+    labels = (name if colon else text).split(".")
+    return all(label and not set(label) - _HOST and "-" not in (label[0], label[-1]) for label in labels)

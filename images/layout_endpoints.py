@@ -14,7 +14,8 @@ from core.files import atomic_file, make_directories, write_file
 from core.value import replace
 from image.descriptor import Descriptor
 from image.digest import Digest
-from image.manifest import MAX_BYTES, Index, Manifest, canonical_json, parse_any
+from image.documents import canonical_json
+from image.manifest import MAX_BYTES, Index, Manifest, parse_any
 from image.media_types import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from image.reference import Reference
 from images import docker_archive, layout

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from core.errors import Conflict, InvalidInput, NotFound
+from core.words import HEX
 from image.digest import Digest
 from image.reference import Reference
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from store.images import Image
     from store.store import Store
 
-_FULL_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
-_SHORT_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
+_DIGITS = 64  # of a full ID
 
 
 class ImageNotFound(NotFound):
@@ -39,9 +37,9 @@ def resolve(store: Store, text: str) -> Image:
 
 def resolve_named(store: Store, text: str) -> tuple[Image, Reference | None]:
     """The image, and the reference (tag or digest filled in) where it was a name that led to it. Raises as `resolve`."""
-    full = _FULL_ID.fullmatch(text)
-    if full:
-        image = store.images.get(Digest(f"sha256:{full[1]}"))
+    digits = _digits(text)
+    if len(digits) == _DIGITS:
+        image = store.images.get(Digest(f"sha256:{digits}"))
         if image is None:
             raise ImageNotFound(text)
         return image, None
@@ -72,11 +70,17 @@ def by_prefix(store: Store, text: str) -> Image | None:
 
     Raises AmbiguousId where there are several.
     """
-    short = _SHORT_ID.fullmatch(text)
-    found = store.images.find(short[1]) if short else []
+    digits = _digits(text)
+    found = store.images.find(digits) if digits else []
     if len(found) > 1:
         raise AmbiguousId(text)
     return found[0] if found else None
+
+
+def _digits(text: str) -> str:
+    """Those of an ID or its beginning; empty for other text."""
+    digits = text.removeprefix("sha256:")
+    return digits if len(digits) <= _DIGITS and not set(digits) - HEX else ""
 
 
 def _parse(text: str) -> tuple[Reference | None, InvalidInput | None]:

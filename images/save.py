@@ -14,7 +14,8 @@ from core.progress import Progress, Silent
 from core.value import Value
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
-from image.manifest import Manifest, canonical_json
+from image.documents import canonical_json
+from image.manifest import Manifest
 from image.media_types import OCI_CONFIG, OCI_INDEX, OCI_LAYER
 from image.platform import Platform
 from image.reference import Reference

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
 
 from cli.exit import leave, report
-from core import interrupts
+from core import interrupts, lightly
 from core.errors import LamellaError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # A command lives for a moment: collecting while it imports costs more than it ever frees.
 GC_THRESHOLD = 50_000
@@ -22,6 +25,7 @@ def main() -> NoReturn:
     would turn what is done and reported into a failure.
     """
     gc.set_threshold(GC_THRESHOLD)
+    lightly.load_pathlib()
     try:
         interrupts.heed()
         code = _command()

@@ -5,8 +5,8 @@ They listen on ports of their own, so that a name server in the container may ha
 
 from __future__ import annotations
 
+import _socket as socket  # as in `network.visiting`
 import contextlib
-import socket
 from collections.abc import Iterator
 
 from network.firewall import nft_beside
@@ -32,9 +32,10 @@ def asked_in(sandbox: Sandbox) -> Iterator[list[int]]:
     Replaces what was there before."""
     with contextlib.ExitStack() as stack:
         with sandbox.entered():
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
-            tcp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             for sock in (udp, tcp):
+                stack.callback(sock.close)
                 sock.bind((OWN, 0))
             tcp.listen(16)
             rules = _RULES.format(own=OWN, udp=udp.getsockname()[1], tcp=tcp.getsockname()[1])

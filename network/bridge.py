@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import Conflict, InvalidInput
 from network import links, options
@@ -17,6 +16,7 @@ from network.routing import let_forward
 from network.sysctl import read_sysctl, write_sysctl
 from network.tables import Networks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from network.sandbox import Sandbox
 

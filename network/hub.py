@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.clock import now
 from core.closing import Closing
 from core.errors import Conflict, InvalidInput, LamellaError, NotFound, Unavailable
 from core.locks import FileLock
 from core.value import replace
+from core.words import is_name
 from network import ipam
 from network.drivers import make_driver
 from network.model import DEFAULT_IPAM, PREDEFINED, Endpoint, Network, Port
-from network.protocol import NetworkDriver, SharedDriver
+from network.protocol import NetworkDriver
 from network.tables import Networks, new_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from network.lender import Lender
     from network.sandbox import Sandbox
 
-_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+_NAME = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 
 
 class Hub(Closing):
@@ -50,9 +50,9 @@ class Hub(Closing):
 
     def create(self, network: Network) -> Network:
         """Write a new network down; `id` and `created` are made here. Raises Conflict, InvalidInput, Unavailable."""
-        if not re.fullmatch(_NAME, network.name):
+        if not is_name(network.name, len(network.name)):
             raise InvalidInput(
-                f"invalid network name: {network.name!r}, only {_NAME[:-1]} are allowed" if network.name else
+                f"invalid network name: {network.name!r}, only {_NAME} are allowed" if network.name else
                 "network name cannot be empty",
                 "choose another name",
             )  # fmt: skip
@@ -86,7 +86,7 @@ class Hub(Closing):
         return Lender(network.ipam, self.state)
 
     def _with_pools(self, lender: Lender, network: Network, driver: NetworkDriver) -> Network:
-        if isinstance(driver, SharedDriver):
+        if hasattr(driver, "claim"):  # a `SharedDriver`
             text = f"networks of the driver {network.driver} get their addresses from what all hosts share"
             raise InvalidInput(text, "leave --ipam-driver out")
         return lender.pools(network, gateways=driver.gateways)
@@ -146,10 +146,11 @@ class Hub(Closing):
             return self._lent(lender, network, endpoint, wanted)
         while True:
             found = ipam.take(self.networks, network, endpoint, wanted, taken)
-            if not isinstance(driver, SharedDriver):
+            claim: Callable[[Network, Endpoint], Collection[str]] | None = getattr(driver, "claim", None)
+            if claim is None:  # no `SharedDriver`
                 return found
             try:
-                others = driver.claim(network, found)
+                others = claim(network, found)
             except BaseException:
                 driver.detach(network, found)
                 self.networks.delete_endpoint(found)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import contextlib
-import re
 import struct
 
 from core.errors import InvalidInput
+from core.words import HEX
 from network.netlink import (
     CREATE,
     DELLINK,
@@ -43,7 +43,8 @@ def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
 
 def check_mac(text: str) -> None:
     """Raises InvalidInput."""
-    if not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", text):
+    parts = text.lower().split(":")
+    if len(parts) != 6 or any(len(part) != 2 or set(part) - HEX for part in parts):
         raise InvalidInput(f"{text} is not a valid mac address", "write it as 02:42:ac:11:00:02")
 
 

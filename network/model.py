@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Self
 
+from core import plain_json as json
 from core.value import Value, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 PREDEFINED = ("bridge", "host", "none")
 DEFAULT_IPAM = "default"  # the driver of addresses that is lamella's own

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import errno
-import re
 from collections.abc import Iterable, Iterator
 
 from core.errors import Conflict, InvalidInput, Unavailable
@@ -55,9 +54,12 @@ def parse(text: str) -> list[Wanted]:
 
 def _split(rest: str, text: str) -> tuple[str, str, str]:
     """Address, host port, container port."""
-    found = re.fullmatch(r"\[([^\]]*)\]:([^:]*):([^:]*)", rest)
-    if found:
-        return (_address(found[1], text), found[2], found[3])
+    if rest.startswith("["):
+        import re
+
+        found = re.fullmatch(r"\[([^\]]*)\]:([^:]*):([^:]*)", rest)
+        if found:
+            return (_address(found[1], text), found[2], found[3])
     parts = rest.split(":")
     if len(parts) > 3:  # a v6 address without brackets, as Docker takes it too
         parts = [":".join(parts[:-2]), *parts[-2:]]

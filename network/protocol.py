@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from network.model import Endpoint, Network
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from network.sandbox import Sandbox
+else:
+    Protocol = object
 
 
 class NetworkDriver(Protocol):
@@ -31,33 +35,26 @@ class NetworkDriver(Protocol):
 
     def create(self, network: Network) -> Network:
         """The network as it is to be written down. Raises InvalidInput for options that it does not have."""
-        ...
 
     def attach(self, network: Network, endpoint: Endpoint, sandbox: Sandbox) -> None:
         """Bring the endpoint's interface into the sandbox, with its addresses and routes, switched on; its ports lead there.
 
         Raises Conflict, Unavailable; the caller calls `detach` then.
         """
-        ...
 
     def detach(self, network: Network, endpoint: Endpoint) -> None:
         """Take away what `attach` made outside the sandbox. The sandbox may be gone, with the interface in it."""
-        ...
 
     def clear(self, network: Network) -> None:
         """Take away what was made for the network as a whole; nobody hangs on it."""
-        ...
 
     def remove(self, network: Network) -> None:
         """Tell whoever else was told of the network that it will be forgotten. Raises Unavailable: it is not, then."""
-        ...
 
     def inspect(self, network: Network) -> dict[str, str]:
         """What there is on this machine, for people: interface names and the like. Empty where nothing is up."""
-        ...
 
 
-@runtime_checkable
 class SharedDriver(NetworkDriver, Protocol):
     """A driver of networks that several machines have: what one of them gives out, or forgets, holds for all.
 
@@ -67,4 +64,3 @@ class SharedDriver(NetworkDriver, Protocol):
     def claim(self, network: Network, endpoint: Endpoint) -> Collection[str]:
         """Make the endpoint's addresses its own on every machine, before `attach`. Where one is another's already, none is
         claimed, and all that are taken are returned; else nothing. Raises Conflict, Unavailable."""
-        ...

@@ -9,12 +9,15 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
 
 from core import syscalls
 from core.closing import Closing
 from core.rootless import last_group
 from network.sysctl import write_sysctl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 _OWN = "/proc/thread-self/ns/net"
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import _socket as socket  # what `socket` is made of: that alone would take longer to load than a container to join
 import contextlib
-import json
 import os
 import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from core import plain_json as json
 from core.closing import Closing
 from core.errors import Unavailable
 from core.locks import FileLock
 from core.rootless import outer_uid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SECONDS = 20.0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from core import plain_json as json
 from core.errors import InvalidInput
 from core.paths import clean
 from runtime.bundle import make_cwd, points
@@ -22,7 +21,10 @@ from runtime.spec import Bundle, Process
 from runtime.stubs import Stubs
 from runtime.user import User, in_groups, lookup
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.joining import Joined
 
 
@@ -55,6 +57,9 @@ class Box:
         """Load the code that `fill` will need, while there is nothing better to do."""
         if networks:
             import runtime.joining
+        import binascii  # noqa: F401
+        import resource  # noqa: F401
+
         import runtime.executable
         import runtime.seccomp  # noqa: F401
 

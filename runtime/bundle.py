@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+from _thread import allocate_lock
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from core.paths import clean, resolve_in
@@ -16,7 +15,10 @@ from runtime.mounts import Mount
 from runtime.spec import Process
 from runtime.stubs import KERNEL
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.step import Given, Step
     from runtime.user import User
 
@@ -26,7 +28,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._mounted = False
 
     @contextlib.contextmanager

@@ -18,7 +18,7 @@ from runtime.containers import Containers
 from runtime.directories import NoSuchContainer
 from runtime.enter import NotRunning
 from runtime.frozen import frozen
-from runtime.spec import PATH
+from runtime.streams import PATH
 from runtime.stubs import OWN
 from snapshot.capture import Capture
 from snapshot.lending import lend

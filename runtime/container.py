@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
 
+from core import plain_json as json
 from core.errors import Integrity
 from core.value import Value, field
 from runtime.mounts import Mount
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Self
+
     from runtime.extras import Extras
     from runtime.health import Health
     from runtime.isolation import Isolation
@@ -131,7 +132,7 @@ class Container(Value):
 
 def _part(target: str, data: dict[str, Any]) -> Any:
     module, _, name = target.partition(":")
-    kind = getattr(importlib.import_module(module), name)
+    kind = getattr(__import__(module, fromlist=[name]), name)
     return kind(**{key: _frozen(value) for key, value in data.items()})
 
 

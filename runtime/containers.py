@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.locks import FileLock, is_locked
 from core.value import replace
+from core.words import is_name
 from runtime.container import Container
 from runtime.directories import Directories, NoSuchContainer
 from runtime.placing import DOOMED, give_up, place, remove_doomed, remove_place
@@ -19,6 +18,7 @@ from runtime.state import cgroups_of, state_directory
 from runtime.status import STARTING, is_frozen, read_status
 from store.lent import LENT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.request import Request
     from snapshot.protocol import Snapshotter
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     ImageFinder = Callable[[], Image]  # called inside the catalog's transaction
 
 KEPT = "kept"  # a file in a container's directory, locked while it is being restarted
-_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
 class Containers(Directories):
@@ -125,7 +124,7 @@ class Containers(Directories):
             from runtime.names import generate
 
             return generate(holders)
-        if not re.fullmatch(_NAME, wanted):
+        if len(wanted) < 2 or not is_name(wanted, len(wanted)):
             raise InvalidInput(
                 f"Invalid container name ({wanted}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
                 "choose another --name",

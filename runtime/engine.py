@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
+from core import plain_json as json
 from core.errors import Unavailable
 from core.value import Value
 from runtime.keeper import ENGINE_FAILED
@@ -62,6 +61,8 @@ _DENIED = r"permission denied|is a directory|operation not permitted|exec format
 
 def classify(message: str) -> StartFailed:
     """A runtime's own words → the exit code the user's shell expects."""
+    import re
+
     if re.search("exec|chdir", message, re.IGNORECASE):
         if re.search(_NOT_FOUND, message, re.IGNORECASE):
             return StartFailed(message, NOT_FOUND, "check the command's spelling, and that the image has it")

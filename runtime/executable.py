@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core.paths import clean, resolve_in
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, StartFailed
-from runtime.spec import PATH
+from runtime.streams import PATH
 
 MAX_STRING = 128 << 10  # bytes of one argument or variable
 MAX_SIZE = 6 << 20  # bytes of all of them, however large the stack may be

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from core import plain_json as json
 from core.errors import Conflict
 from core.paths import clean
 from core.value import Value
@@ -24,6 +23,10 @@ from runtime.request import merged_env
 from runtime.spec import Process
 from runtime.streams import spawn, wait
 from runtime.user import in_groups, lookup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Command(Value):

@@ -11,7 +11,6 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from core.errors import Unsupported
 from core.rootless import outer_uid
@@ -27,7 +26,10 @@ from runtime.hosts import sandbox_hosts
 from runtime.joins import joins_of
 from runtime.networking import Networking, shared_with
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.container import Container
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from core import plain_json as json
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.container import Container
 
 OVERRIDE = "networks.json"  # in the container's directory: what connect and disconnect made of its joins
@@ -19,4 +22,4 @@ def joins_of(container: Container, directory: Path | str) -> list[dict[str, Any]
     if not os.path.exists(path):
         return list(container.net.joins) if container.net else []
     with open(path, "rb") as file:
-        return list(json.load(file))
+        return list(json.loads(file.read()))

@@ -6,10 +6,10 @@ Loads little: every container that was on a network ends this way.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from network.hub import Hub
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.container import Container
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from core.clock import now
 from core.errors import InvalidInput
@@ -13,9 +12,12 @@ from core.value import Value, field
 from image.config import ContainerConfig
 from runtime.container import Container
 from runtime.mounts import Mount
-from runtime.spec import PATH
+from runtime.streams import PATH
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from image.config import HealthCheck
     from runtime.extras import Extras
     from runtime.health import Health

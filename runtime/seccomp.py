@@ -7,14 +7,17 @@ Letting the runtime compile it costs 12 ms a start; crun takes the finished prog
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from _blake2 import blake2b  # as in runtime.state
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from core import plain_json as json
 from core.errors import InvalidInput, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ANNOTATION = "run.oci.seccomp_bpf_data"
 OWN_DEFAULT = "/etc/containers/seccomp.json"  # where the machine's owner puts another default for all containers

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-
 from core.errors import InvalidInput
+from core.signals import signal
 
 
 def number_of(text: str) -> int:
@@ -18,7 +17,7 @@ def number_of(text: str) -> int:
         if number <= signal.SIGRTMAX:
             return number
     else:
-        found = getattr(signal.Signals, f"SIG{name}", None)
+        found = getattr(signal, f"SIG{name}", None) if name.isalnum() else None
         if found is not None:
             return int(found)
     raise InvalidInput(f"invalid signal: {text}", "write a name such as SIGTERM, or a number")

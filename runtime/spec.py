@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from core.rootless import last_group, outer_uid
 from core.value import Value
 from runtime.mounts import READ_ONLY, Mount, masked, standard
+from runtime.streams import PATH
 from runtime.user import User
 
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 VERSION = "1.0.2"
 
 

@@ -14,14 +14,17 @@ import os
 import select
 import time
 from pathlib import Path
-from typing import Literal
 
 from core.locks import is_locked
 from core.value import Value, replace
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
 KILLED = 137
 LAST_WORDS_SECONDS = 2.0
-State = Literal["created", "running", "paused", "restarting", "exited"]
+State: TypeAlias = 'Literal["created", "running", "paused", "restarting", "exited"]'
 # Files of `runtime.pausing`, `runtime.supervision` and `runtime.starting`.
 PAUSED, SUPERVISED, STARTING = "paused", "supervised", "starting"
 FROZEN = "frozen"  # what the first of them says while somebody copies it

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 from collections.abc import Callable, Mapping, Sequence
 
-from core.progress import Stream
+from core.signals import signal
 
-Output = Callable[[Stream, bytes], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from core.progress import Stream
+
+Output: TypeAlias = "Callable[[Stream, bytes], None]"
 CHUNK = 1 << 16
 
 
@@ -54,7 +59,8 @@ def spawn(
 
 
 RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them, and exec would pass that on
-MINIMAL_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MINIMAL_ENV = {"PATH": PATH.partition("=")[2], "LC_ALL": "C"}
 
 
 class Stopped(Exception):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.files import write_file
 from core.removal import remove
 from snapshot.overlay import Overlay
 from store.temporary import Temporaries
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from snapshot.copying import Copying
 

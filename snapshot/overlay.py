@@ -6,13 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.removal import remove
 from snapshot.attributes import copy_attributes, strip_overlay_marks
 from snapshot.mounting import mount_overlay, mount_view, unmount
 from snapshot.places import Places, stack
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from core.idmaps import Span
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.files import make_directories
 from core.removal import remove
+from core.words import is_name
 from snapshot.mounting import MAX_LAYERS, TooManyLayers
 from store.temporary import Claim, Temporaries, lock_directory, short_name
 
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_LONGEST_KEY = 128
 _PARENTS = "parents"
 _NAMES_A_LINK = 400  # a link holds 4095 bytes
 
@@ -158,6 +158,6 @@ class Places:
             return []
 
     def _checked(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
+        if not is_name(key, _LONGEST_KEY):
             raise InvalidInput(f"invalid snapshot key: {key!r}", "use letters, digits, '_', '.' and '-'")
         return self._snapshots / key

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, Protocol, Self
 
 from core.errors import Integrity, NotFound
 from core.hashing import hasher
 from core.value import Value
 from image.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Protocol, Self
+else:
+    Protocol = object
 
 CHUNK_BYTES = 1 << 20
 FSCK_HINT = "`lamella fsck` shows which images need it, `lamella fsck --repair` gets it again where it can"

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from core.errors import Unavailable
 from core.files import fsync_directory, make_directories
@@ -19,6 +18,10 @@ from core.writeback import Writeback
 from image.digest import Digest
 from store.blobs import CHUNK_BYTES, Blob, BlobNotFound, VerifyingFile, check_expected, read_whole
 from store.temporary import Temporaries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Protect = Callable[[Digest], object]

@@ -7,14 +7,17 @@ before it. A line is written in one piece under a lock, so any number of process
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
+from core import plain_json as json
 from core.locks import FileLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 NAME, BEFORE = "events.log", "events.log.1"
 LIMIT = 2 << 20  # bytes of one file

@@ -6,7 +6,6 @@ that was changed within two seconds of being hashed is not remembered, since a l
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from core import plain_json as json
 from core.database import Database
 from core.errors import Integrity
 from image.digest import Digest

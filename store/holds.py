@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 from core.database import Database
 from core.value import Value
 from image.digest import DiffID, Digest
 
-HoldKind = Literal["container", "build", "mount", "mounted"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+HoldKind: TypeAlias = 'Literal["container", "build", "mount", "mounted"]'
 
 
 class Hold(Value):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
+from core import plain_json as json
 from core import sqlite
 from core.database import Database
 from core.errors import Integrity, NotFound
@@ -13,7 +12,11 @@ from core.value import Value
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 
-Origin = Literal["packed", "foreign"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+Origin: TypeAlias = 'Literal["packed", "foreign"]'
 
 
 class Layer(Value):

@@ -7,10 +7,9 @@ Looking something up and leasing it is one transaction (`store.transaction()`); 
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from core.database import Database
 from core.files import make_directories
@@ -18,6 +17,10 @@ from core.locks import FileLock, is_locked
 from core.value import Value
 from image.digest import DiffID, Digest
 from store.catalog import needed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Held(Value):
@@ -85,7 +88,7 @@ class Leases:
     def __init__(self, database: Database, root: Path) -> None:
         self._database = database
         self._directory = root / "locks"
-        self._guard = threading.Lock()
+        self._guard = allocate_lock()
         self._session: Lease | None = None
 
     def take(self, kind: str) -> Lease:

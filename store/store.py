@@ -7,26 +7,28 @@ import os
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 from core import sqlite
 from core.closing import Closing
 from core.database import Database
 from core.errors import Integrity, Unavailable
 from core.files import make_directories
-from store import ballast, catalog
+from store import catalog
 from store.disk import DiskBlobs
 from store.holds import Holds
 from store.images import Images
 from store.layers import LayerTable
 from store.leases import Leases
-from store.records import Records
 from store.tags import Tags
 from store.temporary import Temporaries
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from store.file_digests import FileDigests
     from store.quarantine import Quarantine
+    from store.records import Records
     from store.volumes import Volumes
 
 # Only the top is open to others (to pass through, not to list): a layer may contain setuid programs (CVE-2021-41091).
@@ -49,7 +51,6 @@ class Store(Closing):
         self.images = Images(database, self.blobs)
         self.tags = Tags(database)
         self.layers = LayerTable(database)
-        self.records = Records(database)
         self.holds = Holds(database)
         self.temporaries = Temporaries(root)
 
@@ -59,6 +60,13 @@ class Store(Closing):
         from store.file_digests import FileDigests
 
         return FileDigests(self.root / "files.db")
+
+    @cached_property
+    def records(self) -> Records:
+        """What build steps gave."""
+        from store.records import Records
+
+        return Records(self.database)
 
     @cached_property
     def quarantine(self) -> Quarantine:
@@ -87,6 +95,8 @@ class Store(Closing):
             _refuse_lost_catalog(root)
             _create(root)
         if making_room:
+            from store import ballast
+
             ballast.spend(root)
         database = Database(path, catalog.OWNER, catalog.MIGRATIONS, sync=sync)
         return cls(root, database, sync=sync, making_room=making_room)
@@ -115,6 +125,8 @@ class Store(Closing):
             self.file_digests.close()
         self.database.close()
         if self._making_room:
+            from store import ballast
+
             ballast.set_aside(self.root)
 
     def leave(self) -> None:
@@ -135,6 +147,8 @@ def _refuse_lost_catalog(root: Path) -> None:
 
 
 def _create(root: Path) -> None:
+    from store import ballast
+
     try:
         make_directories(root, 0o711)
         for name in _DIRECTORIES:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 
+from core import plain_json as json
 from core import sqlite
 from core.database import Database
 from core.errors import NotFound

@@ -9,7 +9,8 @@ from typing import Any
 from core.errors import LamellaError
 from image.descriptor import Descriptor
 from image.digest import Digest
-from image.manifest import Index, Manifest, parse_any, parse_object
+from image.documents import parse_object
+from image.manifest import Index, Manifest, parse_any
 from image.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, is_foreign
 from registry.protocol import (
     DIGEST_HEADER,

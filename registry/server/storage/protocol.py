@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 from core.errors import Conflict
 from image.digest import Digest
 from store.blobs import Blob, BlobStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class UploadBusy(Conflict):
