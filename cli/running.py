@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from cli.container_flags import make_request, wants_networks
 from cli.exit import ENGINE_FAILURE, leave
 from cli.settings import Settings
 from core.rootless import outer_uid
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from cli.containers import Workshop
     from core.locks import FileLock
     from runtime.attach import Attachment, Manner
@@ -78,7 +80,9 @@ def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
 
         open_store(settings).close()
     id, lock = place(settings.root)
-    keeper = Foreground(settings.root, state_directory(settings.root), tty=flags["tty"], networks=wants_networks(flags))
+    keeper = Foreground(
+        settings.root, state_directory(settings.root), lock, tty=flags["tty"], networks=wants_networks(flags)
+    )
     try:
         from cli.containers import Workshop
         from cli.creating import create_container

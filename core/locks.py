@@ -54,6 +54,12 @@ class FileLock:
         os.close(self._fd)
         self._fd = None
 
+    def release_all(self) -> None:
+        """Let go, also of what other processes have inherited of it. Harmless to repeat."""
+        if self._fd is not None:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self.release()
+
     @contextlib.contextmanager
     def held(self, *, shared: bool = False) -> Iterator[None]:
         """Wait for the lock and hold it for the block."""

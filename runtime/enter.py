@@ -73,12 +73,13 @@ def _entered(alive: int, descriptors: tuple[int, int], container: Container, sta
 
 def _engine(container: Container, state: Path) -> Engine:
     from runtime.probe import choose
+    from runtime.sealed import sealed
 
     if container.plain:
-        return choose(state)
+        return sealed(choose(state))
     from runtime.runtimes import engine_for
 
-    return engine_for(container, choose(state))
+    return sealed(engine_for(container, choose(state)))
 
 
 @contextlib.contextmanager

@@ -10,11 +10,11 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runtime.keeper import ENGINE_FAILED, PATIENCE, Passing, fork_guarded, passing_signals
 from runtime.streams import spawn, wait
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from core.locks import FileLock
     from runtime.box import Box
@@ -30,14 +30,15 @@ class Foreground:
     `run` or `abandon`.
     """
 
-    def __init__(self, root: Path, state: Path, *, tty: bool, networks: bool = False) -> None:
-        """`networks`: it is to come onto some."""
+    def __init__(self, root: Path, state: Path, lock: FileLock, *, tty: bool, networks: bool = False) -> None:
+        """`lock` is the container's; `networks`: it is to come onto some."""
         self._state = state
         proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC) if networks else -1  # the keeper has another
         orders, self._orders = os.pipe()
-        self._guard, self._told = fork_guarded(
-            lambda: _keep(orders, root, state, proc), (self._orders,), own_session=not tty
+        self._guard, told = fork_guarded(
+            lambda: _keep(orders, root, state, proc, lock), (self._orders,), own_session=not tty
         )
+        self._told = os.fdopen(told, "rb")
         os.close(orders)
 
     def run(self, containers: Containers, container: Container, lock: FileLock) -> int:
@@ -48,7 +49,7 @@ class Foreground:
 
                 around.enter_context(prepared(containers.root, self._state, container))
             passing.to(self._guard)
-            keeper = os.read(self._told, 32)
+            keeper = self._told.readline()
             if keeper:
                 from runtime.status import note_started
 
@@ -62,9 +63,15 @@ class Foreground:
             containers.note(container, "start")  # while it does
             if container.net is not None:
                 import runtime.leaving  # noqa: F401  # what its end will need
-            code = wait(self._guard)
+            code = self._code(container)
         containers.conclude(container, code)
+        wait(self._guard)
         return code
+
+    def _code(self, container: Container) -> int:
+        """What the container ended with."""
+        told = self._told.readline() if _leaves_nothing(container) else b""
+        return int(told) if told else wait(self._guard)
 
     def _with_volumes(self, containers: Containers, container: Container, keeper: int, lock: FileLock) -> Container:
         from runtime.volume_sources import Attachment
@@ -87,15 +94,21 @@ class Foreground:
         wait(self._guard)
 
 
-def _keep(orders: int, root: Path, state: Path, proc: int) -> int:
+def _leaves_nothing(container: Container) -> bool:
+    """Whether it is over when its processes are, before all of its keeper is: then it need not be waited for."""
+    return container.net is None and not container.mounts
+
+
+def _keep(orders: int, root: Path, state: Path, proc: int, lock: FileLock) -> int:
     from runtime.box import Box
     from runtime.container import Container
     from runtime.probe import choose
+    from runtime.sealed import sealed
     from snapshot.choose import choose as choose_snapshotter
 
     box = Box(state, f"/proc/self/fd/{proc}")
     with passing_signals() as passing, contextlib.ExitStack() as stack:
-        engine = choose(state)
+        engine = sealed(choose(state))
         box.mount()
         box.load_all(networks=proc >= 0)
         snapshotter = choose_snapshotter(root)
@@ -112,7 +125,10 @@ def _keep(orders: int, root: Path, state: Path, proc: int) -> int:
         spec = box.fill(container, root / "containers" / container.id, rootfs, engine)
         box.keep_null()
         box.open_doors()
-        return _start(container, box, engine, spec, passing)
+        code = _start(container, box, engine, spec, passing)
+    if _leaves_nothing(container):
+        lock.release_all()  # what the kernel still has to take down is in nobody's way
+    return code
 
 
 def _start(container: Container, box: Box, engine: Engine, spec: dict[str, object], passing: Passing) -> int:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
+from core.signals import signal
 from runtime.streams import exit_code
 
 ENGINE_FAILED = 125
@@ -50,7 +50,8 @@ def fork_guarded(work: Callable[[], int], unused: Iterable[int], *, own_session:
     """Fork a guard with a keeper below it, at once: this process stays as free to fork and start threads as it was.
 
     Both die with this process, and the guard ends with what `work` gave. Returns the guard's pid and a descriptor that
-    tells the keeper's; `unused` are closed in both.
+    tells two lines: the keeper's pid, and what `work` gave, which is known long before both have ended. `unused` are closed
+    in both.
     """
     told, tell = os.pipe()
     guard = fork(lambda alive: _guard(alive, tell, (told, *unused), work, own_session))
@@ -65,11 +66,17 @@ def _guard(alive: int, tell: int, unused: Iterable[int], work: Callable[[], int]
     if own_session:
         os.setsid()
     with passing_signals() as passing:
-        keeper = fork_keeper(work, own_session=False, own_mounts=True)
+        keeper = fork_keeper(lambda: _told(work(), tell), own_session=False, own_mounts=True)
         passing.to(keeper)
-        os.write(tell, b"%d" % keeper)
+        _told(keeper, tell)
         os.close(tell)
         return exit_code(os.waitpid(keeper, 0)[1])
+
+
+def _told(number: int, tell: int) -> int:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(tell, b"%d\n" % number)
+    return number
 
 
 def fork(work: Callable[[int], int]) -> int:

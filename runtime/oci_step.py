@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_nodes, step_process
 from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.mounts import Mount, make_devices
+from runtime.sealed import sealed
 from runtime.spec import Bundle
 from runtime.step import Step, step_name
 from runtime.streams import Output, Stop, hear, spawn, wait
@@ -48,13 +50,18 @@ class OciSteps:
         )  # fmt: skip
         return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
 
+    @cached_property
+    def _sealed(self) -> Engine:
+        """For all steps: a build has ten of them."""
+        return sealed(self._engine)
+
     def _start(self, name: str, bundle: Path, output: Output, stop: Stop | None) -> int:
         state, log = self._place.path / "state", bundle / "log"
 
         def abort() -> None:
-            wait(spawn(self._engine.command(state, bundle / "abort", "delete", "--force", name), silent=True))
+            wait(spawn(self._sealed.command(state, bundle / "abort", "delete", "--force", name), silent=True))
 
-        command = self._engine.command(state, log, "run", "--bundle", str(bundle), name)
+        command = self._sealed.command(state, log, "run", "--bundle", str(bundle), name)
         nothing = open_nothing()
         try:
             code = hear(lambda out, err: spawn(command, stdin=nothing, stdout=out, stderr=err), output, abort, stop)
