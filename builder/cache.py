@@ -5,11 +5,11 @@ Keys are chained: each contains the key before it, so none has to wait for the l
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from image.digest import DiffID
+from core import plain_json as json
+from image.digest import DiffID, Digest
 from image.platform import Platform
 
 KEY_VERSION = 1  # to be raised when a step's result changes although its key does not
@@ -53,7 +53,5 @@ def check_key(facts: Sequence[Any]) -> str:
 
 
 def _hash(value: Any) -> str:
-    import json
-
     text = json.dumps([KEY_VERSION, value], separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return Digest.of(text.encode()).hex

@@ -6,7 +6,6 @@ under a digest of their names and statuses. So a build that changes nothing cost
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import os
 import stat
@@ -18,12 +17,13 @@ from typing import Any, NamedTuple, Protocol
 
 from builder.context_walk import Entry
 from builder.statuses import Seen
+from core.hashing import hasher
 from image.digest import Digest
 from store.file_digests import RACY_NANOSECONDS, FileKey
 
 FORMAT = 1  # counts up when the same files shall give another digest
 _CHUNK = 1 << 20
-_EMPTY = hashlib.sha256().digest()
+_EMPTY = hasher("sha256", 0).digest()
 _SMALL = 256 << 10
 _KEPT_XATTRS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 # No device has this number: rows under it hold what whole sets of entries hashed to.
@@ -66,18 +66,20 @@ def digest_of(parts: Sequence[Part], digests: FileDigests | None, *, owners: boo
 
 def _set_key(parts: Sequence[Part], seen: Sequence[Seen], owners: bool) -> FileKey:
     """What these sets of entries are known by: where they are, and their statuses."""
-    place = hashlib.sha256(f"{FORMAT} {owners}".encode())
+    place, what = hasher("sha256", 0), hasher("sha256", 0)
+    place.update(f"{FORMAT} {owners}".encode())
     for part in parts:
         place.update(os.fsencode(f"\0{part.label}\0{part.path}"))
-    where = place.digest()
-    what = hashlib.sha256(b"".join(one.digest for one in seen)).digest()
+    what.update(b"".join(one.digest for one in seen))
+    where, found = place.digest(), what.digest()
     # Below 2^56 each, so that none of them reads as a time that is too new to be remembered.
-    size, mtime, ctime = (int.from_bytes(what[at : at + 7], "big") for at in (0, 7, 14))
+    size, mtime, ctime = (int.from_bytes(found[at : at + 7], "big") for at in (0, 7, 14))
     return FileKey(_SETS, int.from_bytes(where[:7], "big"), size, mtime, ctime)
 
 
 def _content(parts: Sequence[Part], digests: FileDigests | None, owners: bool) -> str:
-    total = hashlib.sha256(b"%d" % FORMAT)
+    total = hasher("sha256", 0)
+    total.update(b"%d" % FORMAT)
     known = _file_digests(parts, digests)
     links: dict[tuple[int, int], int] = {}
     for part in parts:
@@ -160,6 +162,8 @@ def _hash_files(files: Mapping[FileKey, str]) -> dict[FileKey, bytes]:
             except OSError as error:
                 errors.append(error)
 
+    import hashlib  # noqa: F401  # before there are threads: one that loads something can meet a lock that nobody lets go
+
     threads = [threading.Thread(target=work) for _ in range(_extra_threads(files))]
     for thread in threads:
         thread.start()
@@ -182,7 +186,9 @@ def _hash_file(path: str, size: int) -> bytes:
             # One more than expected, so that a file that has grown is read on.
             data = os.read(fd, size + 1)
             if len(data) == size:
-                return hashlib.sha256(data).digest()
+                total = hasher("sha256", size)
+                total.update(data)
+                return total.digest()
             os.lseek(fd, 0, os.SEEK_SET)
         return _hash_large(fd)
     finally:
@@ -190,7 +196,7 @@ def _hash_file(path: str, size: int) -> bytes:
 
 
 def _hash_large(fd: int) -> bytes:
-    total = hashlib.sha256()
+    total = hasher("sha256", _CHUNK)
     buffer = memoryview(bytearray(_CHUNK))
     while size := os.readv(fd, [buffer]):
         total.update(buffer[:size])

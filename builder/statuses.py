@@ -3,7 +3,6 @@ nothing spends most of its time on. Touching memory for the first time costs as 
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import os
 import time
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from core.hashing import hasher
 
 if TYPE_CHECKING:
     from builder.context_walk import Filter
@@ -33,7 +34,7 @@ class Seen(NamedTuple):
 def look(path: Path, chosen: Filter | None) -> Seen:
     """The statuses of what `chosen` leaves in below the directory `path`; with None, of `path` itself. Raises OSError."""
     began = time.time_ns()
-    total = hashlib.sha256()
+    total = hasher("sha256", 0)
     newest = 0
 
     def add(prefix: str, rows: list[Row]) -> None:
