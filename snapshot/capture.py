@@ -60,6 +60,8 @@ def pack_and_sync(store: Store, directory: Path) -> Packed:
     """Hash what the disk is writing down at the same time."""
     import threading
 
+    import core.syscalls  # noqa: F401  # a thread that loads something waits for ever for one that Ctrl-C met while it did
+
     failed: list[OSError] = []
 
     def flush() -> None:
