@@ -89,7 +89,7 @@ def _by_name(value: str) -> Test:
 
 
 def _by_health(value: str, shop: Workshop) -> Test:
-    from cli.ps import health_of
+    from cli.ps_listing import health_of
 
     if value not in HEALTH:
         raise InvalidInput(f"invalid filter 'health={value}'", f"write one of {', '.join(HEALTH)}")

@@ -1,4 +1,4 @@
-"""`lamella run`, `exec` and `build` without click, which alone takes as long to load as a container takes to start.
+"""`lamella run`, `exec`, `build` and `ps` without click, which alone takes as long to load as a container takes to start.
 
 Only what is spelt in the plainest way is read here; at the first doubt (an unknown flag, a missing value, help, a
 cluster that ends in a value) click gets the same words, with its messages. Both read the one table of flags.
@@ -19,7 +19,7 @@ Flags: TypeAlias = "dict[str, Any]"
 
 
 def quick(argv: Sequence[str], environ: Mapping[str, str]) -> int | None:
-    """Do what `argv` says if it is a plain `run`, `exec` or `build`; the exit code, or None where it is for click."""
+    """Do what `argv` says if it is a plain `run`, `exec`, `build` or `ps`; the exit code, or None where it is for click."""
     reader, work, failure = _COMMANDS.get(argv[0] if argv else "", (None, None, 0))
     if reader is None or work is None or any(environ.get(name) for name in _ELSEWHERE):
         return None
@@ -51,6 +51,12 @@ def _build(settings: Any, flags: Flags) -> int:
     return build(settings, flags)
 
 
+def _ps(settings: Any, flags: Flags) -> None:
+    from cli.ps_listing import list_containers
+
+    list_containers(settings, flags)
+
+
 def parse_run(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
     """The parameters of `run` as click would give them; None at the first doubt."""
     from cli.container_table import RUN
@@ -75,6 +81,14 @@ def _leading(table: Sequence[Any], words: Sequence[str], environ: Mapping[str, s
         if not _take(rest, known, flags):
             return flags, []
     return flags, rest
+
+
+def parse_ps(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
+    """The parameters of `ps` as click would give them; None at the first doubt."""
+    from cli.ps_flags import PS
+
+    flags, rest = _leading(PS, [*words, "."], environ)
+    return flags if rest == ["."] else None
 
 
 def parse_build(words: Sequence[str], environ: Mapping[str, str]) -> Flags | None:
@@ -145,8 +159,9 @@ def _store(flags: Flags, name: str, options: dict[str, Any], value: str) -> bool
 
 Reader: TypeAlias = "Callable[[Sequence[str], Mapping[str, str]], Flags | None]"
 # How a command's words are read, what does it, and the exit code when lamella itself fails (as in `cli.exit`).
-_COMMANDS: dict[str, tuple[Reader | None, Callable[[Any, Flags], int] | None, int]] = {
+_COMMANDS: dict[str, tuple[Reader | None, Callable[[Any, Flags], int | None] | None, int]] = {
     "run": (parse_run, _run, 125),
     "exec": (parse_exec, _exec, 1),
     "build": (parse_build, _build, 1),
+    "ps": (parse_ps, _ps, 1),
 }

@@ -101,7 +101,7 @@ def _containers(settings: Settings, used: Usage) -> Rows:
     if not used.containers:
         return []
     from cli.containers import Workshop
-    from cli.ps import row
+    from cli.ps_listing import row
 
     with Workshop(settings) as shop:
         return [

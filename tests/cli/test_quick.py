@@ -8,7 +8,8 @@ import pytest
 
 from cli.build import build
 from cli.exec import exec_
-from cli.quick import parse_build, parse_exec, parse_run, quick
+from cli.ps import ps
+from cli.quick import parse_build, parse_exec, parse_ps, parse_run, quick
 from cli.run import run
 
 PLAIN = [
@@ -59,6 +60,19 @@ def test_a_doubtful_exec_is_left_to_click(line: str) -> None:
     assert parse_exec(shlex.split(line), {}) is None
 
 
+@pytest.mark.parametrize(
+    "line", ["", "-a", "-aq", "-q --no-trunc -f status=exited --filter name=web", "-n 3 -s", "-l --format json"]
+)
+def test_so_is_a_plain_ps(line: str) -> None:
+    words = shlex.split(line)
+    assert parse_ps(words, {}) == ps.make_context("ps", list(words)).params
+
+
+@pytest.mark.parametrize("line", ["x", "-a x", ".", "--help", "-h", "-n", "-n -1", "-n3", "--all=true", "-x"])
+def test_a_doubtful_ps_is_left_to_click(line: str) -> None:
+    assert parse_ps(shlex.split(line), {}) is None
+
+
 PLAIN_BUILDS = [
     ".", "-", "-t app .", ". -t app", "-t app -t app:2 --build-arg A=1 --build-arg B . --label x=y", "-q --no-cache --pull dir",
     "-f=x .".replace("=", " "), "--file=deploy/Dockerfile --target test .", "--network none --progress=plain --platform linux/amd64 .",
@@ -84,7 +98,15 @@ def test_a_doubtful_build_is_left_to_click(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["--root", "/x", "run", "bb"], ["ps"], ["container", "run", "bb"], ["--debug", "run", "bb"]]
+    "argv",
+    [
+        [],
+        ["--root", "/x", "run", "bb"],
+        ["images"],
+        ["container", "ps"],
+        ["container", "run", "bb"],
+        ["--debug", "run", "bb"],
+    ],
 )
 def test_other_commands_are_for_click(argv: list[str]) -> None:
     assert quick(argv, {}) is None
