@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias, TypeVar
+
+    Item = TypeVar("Item")
 
 MIN_WIDTH = 10
 PADDING = 3
 BLOCK = 1000  # rows that are formatted and written at a time
 
-Item = TypeVar("Item")
-
-Row = Mapping[str, Any]  # field → text; a callable is a method, such as `.Label "name"`
+Row: TypeAlias = "Mapping[str, Any]"  # field → text; a callable is a method, such as `.Label "name"`
 
 
 def render(template: str, value: Any) -> str:

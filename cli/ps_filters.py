@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Self
 
 from cli.filter_pairs import by_key
 from core.clock import parse_instant
 from core.errors import InvalidInput
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from cli.containers import Workshop
     from runtime.container import Container
     from runtime.status import Status
@@ -81,6 +82,8 @@ def _test(key: str, value: str, shop: Workshop) -> Test:
 
 
 def _by_name(value: str) -> Test:
+    import re
+
     try:
         pattern = re.compile(value.removeprefix("/") if not value.startswith("^/") else "^" + value[2:])
     except re.error as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from core.errors import InvalidInput
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -23,6 +21,8 @@ def human_size(size: float, *, binary: bool = False, digits: int = 3) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes in `512`, `64k`, `10MB` or `1GiB`; every unit is binary, as Docker's flags have it."""
+    import re
+
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*", text, re.IGNORECASE)
     if not found:
         raise InvalidInput(f"invalid size: {text!r}", "write a number with a unit, such as 512m or 10GB")
@@ -33,6 +33,8 @@ def parse_duration(text: str) -> int:
     """Nanoseconds in a Go duration such as `1h30m`, `1.5s` or `-2ms`; a bare `0` is allowed."""
     if text in ("0", "+0", "-0"):
         return 0
+    import re
+
     found = re.fullmatch(r"([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+)", text)
     if not found:
         raise InvalidInput(f"invalid duration: {text!r}", "write it like 30s, 5m or 1h30m")

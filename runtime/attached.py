@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from runtime.container import Container
 from runtime.joins import joins_of
 from runtime.networking import Networking, shared_with
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from network.model import Endpoint, Network, Port
 
 

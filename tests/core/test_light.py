@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import plain_json
+from core.clock import _parse_any, _parse_own, format_instant
 from core.words import is_name
 from tests.conftest import ROOT
 
@@ -84,6 +85,22 @@ def looped() -> list[object]:
 def test_a_name_has_letters_and_few_marks(text: str, fine: bool) -> None:
     assert is_name(text, 8) is fine
     assert is_name("_a", 8, first="_")
+
+
+@given(
+    st.integers(-62_135_596_800, 253_402_300_799), st.sampled_from([0, 1, 10, 123_456_789, 999_999_999, 500_000_000])
+)
+def test_an_instant_of_our_own_is_read_as_any_other(second: int, fraction: int) -> None:
+    instant = second * 10**9 + fraction
+    text = format_instant(instant)
+    assert _parse_own(text) == instant == _parse_any(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-30T00:00:00Z", "2026-02-28t00:00:00Z", "2026-02-28T00:00:00.10Z", "", "2026-02-28T00:00:00+02:00"]
+)
+def test_another_s_instant_is_none_of_our_own(text: str) -> None:
+    assert _parse_own(text) is None
 
 
 def test_pathlib_does_all_it_can_when_it_was_loaded_lightly() -> None:
