@@ -86,3 +86,11 @@ def test_a_container_in_the_foreground_takes_three_processes_and_waits_for_no_di
     told = watch(store_root, "run", "--rm", "--network", "none", ready, "true")
     calls = {line.removeprefix("call "): number for line, number in told.items() if line.startswith("call ")}
     assert calls == {"fork": 2, "posix_spawn": 1}, "nothing of a container that is removed has to survive a power cut"
+
+
+def test_so_do_a_command_in_a_container_and_a_listing(lamella: Lamella, store_root: Path, ready: str) -> None:
+    lamella("run", "-d", "--name", "web", "--network", "none", ready, "sleep", "1000")
+    for words in (("exec", "web", "true"), ("ps", "-a")):
+        found = modules(watch(store_root, *words))
+        assert "runtime.containers" in found
+        assert {name for name in found if name.partition(".")[0] not in OURS} <= LIGHT | {"math"}
