@@ -39,7 +39,8 @@ for name in ("fork", "posix_spawn", "fsync", "fdatasync"):
     watched(name)
 end = os._exit
 def leave(code):
-    os.write(2, "".join(f"module {name}\\n" for name in set(sys.modules) - before).encode())
+    for name in set(sys.modules) - before:  # line by line: longer writes of several processes mix
+        os.write(2, f"module {name}\\n".encode())
     end(code)
 os._exit = leave
 sys.argv[0] = "lamella"
