@@ -37,12 +37,13 @@ def make_request(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str)
 
 
 def extra(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What few runs ask for: further groups, a domain name, some streams only, a log of another kind."""
+    """What few runs ask for: further groups, a domain name, some streams only, annotations, a log of another kind."""
     found: dict[str, Any] = {}
-    if flags["group_add"] or flags["domainname"] or flags["attach"]:
+    if flags["group_add"] or flags["domainname"] or flags["attach"] or flags["annotation"]:
         from runtime.extras import Extras
 
-        found["extras"] = Extras(flags["domainname"], tuple(flags["group_add"]), streams(flags["attach"]))
+        groups, annotations = tuple(flags["group_add"]), tuple(flags["annotation"])
+        found["extras"] = Extras(flags["domainname"], groups, streams(flags["attach"]), annotations)
     if flags["log_driver"] or flags["log_opt"]:
         from runtime.log_options import parse
 

@@ -16,6 +16,7 @@ PROCESS: tuple[Flag, ...] = (
     (("--entrypoint",), {"metavar": "COMMAND", "help": "Replace the image's entrypoint."}),
     (("-l", "--label"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Label the container."}),
     (("--label-file",), {"multiple": True, "metavar": "FILE", "help": "Read labels from a file."}),
+    (("--annotation",), {"multiple": True, "metavar": "KEY=VALUE", "help": "An annotation for the OCI runtime."}),
     (("--init",), {"is_flag": True, "help": "Run a small init that reaps orphans."}),
     (("--stop-signal",), {"metavar": "SIGNAL", "default": "", "help": "Signal that `stop` sends."}),
     (("--stop-timeout",), {"type": int, "metavar": "SECONDS", "help": "How long `stop` waits before it kills."}),

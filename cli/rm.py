@@ -7,9 +7,10 @@ import click
 from cli.completion import complete_containers
 from cli.exit import Exit
 from cli.settings import Settings
+from cli.spelling import DockerCommand
 
 
-@click.command(short_help="Remove containers")
+@click.command(cls=DockerCommand, short_help="Remove containers")
 @click.argument("names", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete_containers)
 @click.option("-f", "--force", is_flag=True, help="Kill it first if it runs; do not mind if there is none.")
 @click.option("-v", "--volumes", is_flag=True, help="Also the anonymous volumes that were made for it.")

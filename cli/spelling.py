@@ -70,7 +70,7 @@ class DockerCommand(click.Command):
         except click.NoSuchOption:
             from cli.foreign import add_foreign
 
-            if not add_foreign(self):
+            if not add_foreign(self, ctx.command_path):
                 raise
         try:
             return super().parse_args(ctx, respell(self, args))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.spelling import DockerCommand
 from core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from cli.settings import Settings
 
 
-@click.command(short_help="Make a volume")
+@click.command(cls=DockerCommand, short_help="Make a volume")
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option("-d", "--driver", metavar="NAME", default="local", help="local, or a volume plug-in.  [default: local]")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label the volume.")

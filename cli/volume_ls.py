@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.spelling import DockerCommand
 from core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SHOWN = ("Driver", "Name")
 FILTERS = ("dangling", "driver", "label", "name")
 
 
-@click.command(short_help="List volumes")
+@click.command(cls=DockerCommand, short_help="List volumes")
 @click.option(
     "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE",
     help="dangling=true|false, driver=NAME, label=KEY[=VALUE], name=PART.",

@@ -14,7 +14,7 @@ from core.paths import clean
 from runtime.bundle import make_cwd, points
 from runtime.capabilities import choose
 from runtime.container import Container
-from runtime.engine import Engine
+from runtime.engine import DIALECTS, Engine
 from runtime.hosts import hosts, resolv_conf
 from runtime.mounts import Mount, make_devices
 from runtime.spec import Bundle, Process
@@ -118,6 +118,10 @@ class Box:
             from runtime.extras import apply as add
 
             add(spec, container.extras)
+        if engine.name in DIALECTS:
+            from runtime.dialects import adapt
+
+            adapt(spec, engine.name)
         (self.path / "config.json").write_bytes(json.dumps(spec, separators=(",", ":")).encode())
         return spec
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -83,12 +84,17 @@ class Monitored:
         finally:
             self._starting.release(remove=True)
 
-    def kill(self, signal_name: str) -> None:
-        """Send a signal to the container's first process."""
-        self._runtime("kill", self.container.id, signal_name)
+    def kill(self, signal_name: str) -> bool:
+        """Send a signal to the container's first process; whether the runtime could."""
+        return self._runtime("kill", self.container.id, signal_name) == 0
 
     def _end(self) -> None:
-        self.kill("KILL")
+        """All of it ends with the keeper, where the runtime cannot end it."""
+        refused = not self.kill("KILL")
+        ended = os.pidfd_open(self.keeper)
+        if refused or not select.select([ended], [], [], _PATIENCE)[0]:
+            os.kill(self.keeper, signal.SIGKILL)
+        os.close(ended)
         wait(self.keeper)
 
     def _runtime(self, verb: str, *rest: str) -> int:

@@ -10,6 +10,7 @@ from core.value import Value
 from runtime.keeper import ENGINE_FAILED
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
+DIALECTS = ("runsc", "youki")  # what `runtime.dialects` is for
 
 
 class Engine(Value):
@@ -52,7 +53,8 @@ def _message(line: bytes) -> str:
         data = json.loads(line)
     except ValueError:
         return line.decode(errors="replace").strip()
-    return str(data.get("msg") or "") if data.get("level") in ("error", "fatal", None) else ""
+    said = str(data.get("msg") or data.get("message") or "")  # youki's word is the second
+    return said if str(data.get("level") or "error").lower() in ("error", "fatal") else ""
 
 
 _NOT_FOUND = r"executable file.*not found|no such file or directory"

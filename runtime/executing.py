@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core import plain_json as json
-from core.errors import Conflict
+from core.errors import Conflict, Unsupported
 from core.paths import clean
 from core.value import Value
 from runtime.box import Box, capabilities
@@ -65,6 +65,11 @@ def execute(containers: Containers, container: Container, state: Path, command: 
 def _execute(container: Container, command: Command, box: Box, engine: Engine) -> int:
     name = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     spec, log = box.path / f"{name}.json", box.path / f"{name}.log"
+    if engine.name == "youki" and not (command.privileged or container.privileged or container.seccomp == "unconfined"):
+        raise Unsupported(
+            "youki executes commands in a container without its system call filter",
+            "run the container by another runtime, or with --security-opt seccomp=unconfined",
+        )
     box.keep_null()
     try:
         process = process_of(container, command, box)

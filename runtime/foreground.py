@@ -141,7 +141,14 @@ def _start(container: Container, box: Box, engine: Engine, spec: dict[str, objec
         child = start(Jail(spec, (stdin, 1, 2), own_session=not container.tty))
         passing.to(child)
         return wait(child)
-    code = _run(container, box, engine, stdin, passing.to)
+    started: Callable[[int], None] = passing.to
+    if engine.name == "runsc":
+        from runtime.dialects import by_kill
+
+        started = by_kill(
+            passing, lambda number: engine.command(box.runtime_state, None, "kill", container.id, str(number))
+        )
+    code = _run(container, box, engine, stdin, started)
     return _explained(code, box) if code else 0
 
 
@@ -153,7 +160,9 @@ def _run(container: Container, box: Box, engine: Engine, stdin: int, started: Ca
 
         console = console_for(engine.name, box.path / "console")
         return run_on_terminal(command, console, stdin=container.stdin_open, started=started)
-    if any(os.isatty(fd) for fd in (1, 2, stdin)):
+    if engine.name == "runsc" or any(
+        os.isatty(fd) for fd in (1, 2, stdin)
+    ):  # runsc overwrites a file that others write to
         from runtime.relay import relay
 
         return relay(command, stdin, started)

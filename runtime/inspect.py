@@ -156,6 +156,7 @@ def _host_config(container: Container) -> dict[str, Any]:
         "RestartPolicy": container.restart.to_json() if container.restart else {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": container.auto_remove,
         "GroupAdd": list((container.extras or Extras()).groups) or None,
+        **({"Annotations": container.extras.annotated()} if container.extras and container.extras.annotations else {}),
         "CapAdd": list(container.cap_add) or None,
         "CapDrop": list(container.cap_drop) or None,
         "ExtraHosts": list(container.add_hosts) or None,

@@ -150,12 +150,13 @@ class Passing:
 
     def __init__(self, patience: int = 0) -> None:
         self._pid = 0
+        self._send: Callable[[int, int], None] = os.kill
         self._early: list[int] = []
         self._patience = patience
 
-    def to(self, pid: int) -> None:
-        """From now on to the process `pid`; what has come so far is sent to it."""
-        self._pid = pid
+    def to(self, pid: int, send: Callable[[int, int], None] = os.kill) -> None:
+        """From now on to the process `pid`, by `send`; what has come so far is sent to it."""
+        self._pid, self._send = pid, send
         while self._early:
             self.pass_on(self._early.pop(0))
 
@@ -164,7 +165,7 @@ class Passing:
             number = signal.SIGKILL
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
+                self._send(self._pid, number)
         else:
             self._early.append(number)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bundle import Place, generated, make_cwd, open_nothing, points, step_filters, step_nodes, step_process
-from runtime.engine import NOT_EXECUTABLE, NOT_FOUND, Engine, failure
+from runtime.engine import DIALECTS, NOT_EXECUTABLE, NOT_FOUND, Engine, failure
 from runtime.mounts import Mount, make_devices
 from runtime.sealed import sealed
 from runtime.spec import Bundle
@@ -48,7 +48,12 @@ class OciSteps:
             process, root, step.hostname, mounts, step.network, privileged=step.privileged, shm_size=step.shm_size,
             cgroup=cgroup, devices=f"{place}/dev", filters=step_filters(self._engine.name, step, self._place.path.parent), rules=rules,
         )  # fmt: skip
-        return json.dumps(bundle.to_spec(), separators=(",", ":")).encode()
+        spec = bundle.to_spec()
+        if self._engine.name in DIALECTS:
+            from runtime.dialects import adapt
+
+            adapt(spec, self._engine.name)
+        return json.dumps(spec, separators=(",", ":")).encode()
 
     @cached_property
     def _sealed(self) -> Engine:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core import plain_json as json
-from runtime.engine import Engine
+from runtime.engine import DIALECTS, Engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,13 @@ PLACES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/bin", 
 CANDIDATES = (
     ("crun", ("--cgroup-manager=disabled",), False),
     ("crun", ("--cgroup-manager=cgroupfs",), True),
-    ("youki", (), True),
     ("runc", (), True),
     ("runsc", (), True),
+    (
+        "youki",
+        (),
+        True,
+    ),  # only where nothing else starts: what `exec` starts by it has no system call filter, and is refused
 )
 CHROOT = Engine("chroot", "")
 GOOD_ENOUGH = 0.015  # seconds: what starts within this is not raced against the rest
@@ -75,7 +79,7 @@ def _race(state: Path, paths: dict[str, str]) -> Engine:
         return best
     with _tiny_root(state) as bundle:
         for name, options, cgroups in CANDIDATES:
-            if name not in paths or best.name == name:
+            if name not in paths or best.name == name or (name == "youki" and best is not CHROOT):
                 continue
             engine = Engine(name, paths[name], options, cgroups)
             took = _try(engine, bundle)
@@ -115,6 +119,10 @@ def _write_config(engine: Engine, bundle: Path) -> None:
     process = Process(args, (), "/", User(0, 0, (), "/"), ())
     cgroup = f"/lamella-probe-{os.urandom(4).hex()}" if engine.cgroups else ""
     spec = Bundle(process, str(bundle / "root"), "probe", cgroup=cgroup, devices=str(bundle / "dev")).to_spec()
+    if engine.name in DIALECTS:
+        from runtime.dialects import adapt
+
+        adapt(spec, engine.name)
     (bundle / "config.json").write_text(json.dumps(spec))
 
 

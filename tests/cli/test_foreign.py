@@ -26,10 +26,19 @@ ACCEPTED = [
 DISCARDED = [
     ("run --pull=never --kernel-memory=1g --rm=true nosuch", "--kernel-memory"),
     ("create --pull=never --kernel-memory=1g nosuch", "--kernel-memory"),
+    ("run --pull=never --cpu-rt-runtime=95000 nosuch", "--cpu-rt-runtime"),
+    ("update --cpu-rt-period=1000 --restart=no nosuch", "--cpu-rt-period"),
     ("build --cache-to type=registry,ref=x /nosuch", "--cache-to"),
 ]
 REFUSED = [
     ("run --link-local-ip 169.254.3.4 nosuch", "--link-local-ip", 125),
+    ("run --use-api-socket nosuch", "--use-api-socket", 125),
+    ("container create --cpu-count 2 nosuch", "--cpu-count", 125),
+    ("start --checkpoint before nosuch", "--checkpoint", 1),
+    ("rm --link /web/db", "--link", 1),
+    ("rm -fl /web/db", "--link", 1),
+    ("volume create --scope multi data", "--scope", 1),
+    ("volume ls --cluster", "--cluster", 1),
     ("build -o out /nosuch", "--output", 1),
 ]
 
@@ -45,14 +54,21 @@ def test_a_flag_that_changes_nothing_is_accepted(lamella: Lamella, words: str) -
 @pytest.mark.parametrize(("words", "flag"), DISCARDED)
 def test_a_limit_that_is_lost_is_said(lamella: Lamella, words: str, flag: str) -> None:
     said = lamella(*words.split(), check=False).stderr
-    assert said.startswith(f"WARNING: {flag} is not there yet, and discarded\nlamella: ") and "nosuch" in said
+    warning, error = said.splitlines()[:2]
+    assert warning.startswith(f"WARNING: {flag} is discarded: ") and error.startswith("lamella: ") and "nosuch" in error
 
 
 @pytest.mark.parametrize(("words", "flag", "code"), REFUSED)
 def test_what_would_change_the_outcome_is_refused(cli: Cli, words: str, flag: str, code: int) -> None:
     said = cli(*words.split())
     assert said.code == code
-    assert said.err.startswith(f"lamella: {flag} is not there yet in this version of lamella\n  ")
+    assert said.err.startswith(f"lamella: {flag} is not supported by lamella\n  ")
+
+
+@needs()
+@pytest.mark.parametrize("words", ["network create --cpu-count 2 one", "volume rm --link one"])
+def test_a_flag_of_another_command_of_docker_s_is_none(lamella: Lamella, words: str) -> None:
+    assert "No such option" in lamella(*words.split(), check=False).stderr
 
 
 @needs()

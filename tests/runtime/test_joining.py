@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -227,6 +228,19 @@ class TestExtras:
         )
         done = lamella("run", "--rm", "--network", "none", "--group-add", "nosuch", bb, "true", check=False)
         assert done.returncode == 125 and "unable to find group nosuch" in done.stderr
+
+    def test_annotations_reach_the_runtime(self, lamella: Lamella, bb: str, tmp_path: Path) -> None:
+        wrapper = tmp_path / "crun"
+        copy = f'while [ $# -gt 0 ]; do [ "$1" != --bundle ] || cp "$2/config.json" {tmp_path}; shift; done'
+        wrapper.write_text(f'#!/bin/sh\n({copy})\nexec crun "$@"\n')
+        wrapper.chmod(0o755)
+        words = ["--annotation", "org.example.a=b=c", "--annotation", "bare", "--runtime", wrapper, "--network", "none"]
+        lamella("create", "--name", "web", *words, bb, "true")
+        lamella("start", "-a", "web")
+        annotations = json.loads((tmp_path / "config.json").read_text())["annotations"]
+        assert annotations["org.example.a"] == "b=c" and annotations["bare"] == ""
+        shown = lamella("inspect", "-f", "{{json .HostConfig.Annotations}}", "web").stdout
+        assert json.loads(shown) == {"org.example.a": "b=c", "bare": ""}
 
     def test_another_platform_is_refused(self, lamella: Lamella, bb: str) -> None:
         done = lamella("run", "--rm", "--platform", "linux/s390x", bb, "true", check=False)

@@ -148,3 +148,17 @@ def test_interrupted_while_it_starts_it_does_not_wait_for_ever(
     assert (done.returncode, done.stdout) == (130, "") and "interrupted" in done.stderr
     Driven(store_root).settle()
     assert lamella("ps", "-q").stdout == ""
+
+
+def test_a_runtime_that_can_neither_start_it_nor_end_it_is_not_waited_for(
+    lamella: Lamella, bb: str, store_root: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "crun"
+    broken.write_text(
+        '#!/bin/sh\nfor word; do case $word in start) echo it will not >&2; exit 1;; kill) exit 1;; esac; done\nexec crun "$@"\n'
+    )
+    broken.chmod(0o755)
+    done = lamella("run", "-d", "--runtime", broken, "--network", "none", bb, "sleep", "1000", check=False, timeout=60)
+    assert done.returncode == 125 and "could not start it" in done.stderr
+    Driven(store_root).settle()
+    assert lamella("ps", "-q").stdout == ""
