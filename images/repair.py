@@ -23,6 +23,7 @@ from store.collect import collect
 
 if TYPE_CHECKING:
     from image.descriptor import Descriptor
+    from layer.pack import Packed
     from snapshot.layers import Layers
     from store.images import Image
     from store.store import Store
@@ -108,9 +109,9 @@ class _Repair:
         missing = set(self._missing())
         for name in self._strays() if missing else ():
             found = self._packed(name)
-            if found and found[0] in missing:
-                self._enter_stray(name, *found)
-                missing.remove(found[0])
+            if found and found.diff_id in missing:
+                self._enter_stray(name, found)
+                missing.remove(found.diff_id)
 
     def _strays(self) -> Iterator[str]:
         for name in sorted(os.listdir(self._store.root / "layers")):
@@ -118,23 +119,21 @@ class _Repair:
             if not claimed and not needed(self._store, "directory", name):
                 yield name
 
-    def _packed(self, name: str) -> tuple[DiffID, int] | None:
+    def _packed(self, name: str) -> Packed | None:
         from layer.pack import pack
 
         try:
-            packed = pack(self._store.layer_path(name))
+            return pack(self._store.layer_path(name))
         except (LamellaError, OSError):
             return None
-        return packed.diff_id, packed.size
 
-    def _enter_stray(self, name: str, diff_id: DiffID, size: int) -> None:
-        from layer.pack import PACK_VERSION
-        from store.layers import Layer
+    def _enter_stray(self, name: str, packed: Packed) -> None:
+        from snapshot.layers import packed_layer
 
         with self._store.transaction():
-            self._store.leases.session.hold_layer(diff_id)
-            self._store.layers.add(Layer(diff_id, name, size, "packed", PACK_VERSION))
-        self._did("layer", diff_id, f"found its directory {name} again")
+            self._store.leases.session.hold_layer(packed.diff_id)
+            self._store.layers.add(packed_layer(name, packed))
+        self._did("layer", packed.diff_id, f"found its directory {name} again")
 
     def _layer(self, diff_id: DiffID) -> None:
         """From its own compressed form where that is whole, else from a registry."""

@@ -137,7 +137,7 @@ def _layer(tar: TarOut, layers: Layers, layer: Layer, progress: Progress) -> Non
 
     try:
         tar.begin(_layer_name(layer.diff_id), layer.size)
-        layers.write_tar(layer, write)
+        layers.write_tar(layer, write, hashed=False)
         tar.end()
     except BaseException as error:
         task.fail(str(error))

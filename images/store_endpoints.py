@@ -82,7 +82,7 @@ class StoreSource(ReadOnly):
         layer = self._store.layers.get(DiffID(blob.digest))
         if layer is None:
             raise NotFound(f"blob {blob.digest} of image {self._image.id.short} is missing", "run `lamella fsck`")
-        return piped(lambda write: self._layers.write_tar(layer, write))
+        return piped(lambda write: self._layers.write_tar(layer, write, hashed=False))
 
     @contextmanager
     def _kept(self, blob: Descriptor) -> Iterator[Readable]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import Integrity
 from core.value import Value
 from layer.pack import Packed, Packer
+from layer.pipeline import Checksum, Hasher
 
 LARGE = 1 << 20
 # As git's rule for its index: a file system's clock may stand still for a while, and changes in that time look alike.
@@ -47,14 +48,15 @@ def pack_cloned(directory: Path, originals: Mapping[int, Original]) -> Packed:
 
 
 def _packed(directory: Path, originals: Mapping[int, Original]) -> Packed:
-    packer = _Packer(originals)
+    checksum = Checksum()
+    packer = _Packer(originals, Hasher(checksum=checksum))
     diff_id = packer.run(directory)
-    return Packed(diff_id, packer.hasher.count, packer.entries)
+    return Packed(diff_id, packer.hasher.count, packer.entries, checksum.value)
 
 
 class _Packer(Packer):
-    def __init__(self, originals: Mapping[int, Original]) -> None:
-        super().__init__(None, None)
+    def __init__(self, originals: Mapping[int, Original], hasher: Hasher) -> None:
+        super().__init__(None, hasher=hasher)
         self._originals = originals
 
     def _data(self, fd: int, size: int, path: bytes) -> None:

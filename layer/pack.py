@@ -20,7 +20,7 @@ from image.digest import DiffID, Digest
 from layer import headers
 from layer.headers import PADDING
 from layer.overlayfs import OPAQUE, OPAQUE_ATTRIBUTES, WHITEOUT, carried, is_whiteout
-from layer.pipeline import PIECE, Hasher
+from layer.pipeline import PIECE, Checksum, Hasher
 from layer.walk import walk
 
 PACK_VERSION = 1
@@ -39,12 +39,13 @@ _KINDS = {stat.S_IFCHR: headers.CHARACTER, stat.S_IFBLK: headers.BLOCK_DEVICE, s
 
 
 class Packed(Value):
-    """What one pass over a directory found out: `size` is the tar's bytes, `content` the digest of all but times where that
-    was asked for, which is hashing twice."""
+    """What one pass over a directory found out: `size` is the tar's bytes, `checksum` its CRC-32, `content` the digest of all
+    but times where that was asked for, which is hashing twice."""
 
     diff_id: DiffID
     size: int
     entries: int
+    checksum: int
     content: Digest | None = None
 
 
@@ -54,18 +55,26 @@ def pack(directory: Path, write: Write | None = None) -> Packed:
     Nobody may be changing the directory. Raises InvalidInput for what a layer cannot hold, Integrity when a file
     changes meanwhile, OSError of a failing disk. Harmless to repeat: the same directory gives the same bytes.
     """
-    timeless = Hasher()
-    packer = Packer(write, timeless)
+    timeless, checksum = Hasher(), Checksum()
+    packer = Packer(write, timeless, Hasher(checksum=checksum))
     try:
         diff_id = packer.run(directory)
-        return Packed(diff_id, packer.hasher.count, packer.entries, Digest(f"sha256:{timeless.hexdigest()}"))
+        content = Digest(f"sha256:{timeless.hexdigest()}")
+        return Packed(diff_id, packer.hasher.count, packer.entries, checksum.value, content)
     finally:
         timeless.close()
 
 
 def stream(directory: Path, write: Write) -> DiffID:
-    """The same tar without the content digest: half the hashing, for push and save. The caller compares the DiffID."""
-    return Packer(write, None).run(directory)
+    """The same tar without the content digest: half the hashing. The caller compares the DiffID."""
+    return Packer(write).run(directory)
+
+
+def check(directory: Path, write: Write) -> tuple[int, int]:
+    """The same tar without any hashing: its size and CRC-32, which the caller compares with those of the first packing."""
+    checksum = Checksum()
+    Packer(write, hasher=checksum).give(directory)
+    return checksum.count, checksum.value
 
 
 def outline(directory: Path) -> str:
@@ -96,8 +105,10 @@ class Packer:
     reserved = WHITEOUT
     changing = False
 
-    def __init__(self, write: Write | None, timeless: Hasher | None) -> None:
-        self.hasher = Hasher()
+    def __init__(
+        self, write: Write | None, timeless: Hasher | None = None, hasher: Hasher | Checksum | None = None
+    ) -> None:
+        self.hasher = hasher or Hasher()
         self.entries = 0
         self._write = write
         self._timeless = timeless
@@ -108,6 +119,13 @@ class Packer:
         self._open_file = _OPEN_FILE_QUIETLY
 
     def run(self, directory: str | os.PathLike[str]) -> DiffID:
+        """Pack `directory`, with a `hasher` that hashes."""
+        self.give(directory)
+        assert isinstance(self.hasher, Hasher)
+        return DiffID(f"sha256:{self.hasher.hexdigest()}")
+
+    def give(self, directory: str | os.PathLike[str]) -> None:
+        """Pack `directory`; what it gives is with the `hasher` alone."""
         try:
             for fd, name, path, entry in walk(directory, changing=self.changing):
                 if entry is None:
@@ -120,7 +138,6 @@ class Packer:
                     self._other(fd, name, path)
             self._parts.append(_END)
             self._flush()
-            return DiffID(f"sha256:{self.hasher.hexdigest()}")
         finally:
             self.hasher.close()
 
@@ -166,25 +183,32 @@ class Packer:
             return os.open(name, _OPEN_FILE, dir_fd=directory)
 
     def _data(self, fd: int, size: int, path: bytes) -> None:
-        left = size
+        if size > _SMALL:
+            self._large(fd, size, path)
+        else:
+            self._small(fd, size, path)
+        self._parts.append(PADDING[size % 512])
+        if self._pending > _FLUSH:
+            self._flush()
+
+    def _small(self, fd: int, left: int, path: bytes) -> None:
         while left:
-            data = os.read(fd, min(left, PIECE))
-            if not data:
-                data = self._missing(left, path)
+            data = os.read(fd, left) or self._missing(left, path)
             left -= len(data)
-            if len(data) > _SMALL:
-                self._flush()
-                self._put(data)
-                if self._timeless is not None:
-                    self._timeless.update(data)
-                continue
             self._parts.append(data)
             self._pending += len(data)
             if self._timeless is not None:
                 self._timeless_parts.append(data)
-        self._parts.append(PADDING[size % 512])
-        if self._pending > _FLUSH:
-            self._flush()
+
+    def _large(self, fd: int, left: int, path: bytes) -> None:
+        """In pieces that end where the compressor's chunks do, which then need not be put together."""
+        self._flush()
+        while left:
+            data = os.read(fd, min(left, PIECE - self.hasher.count % PIECE)) or self._missing(left, path)
+            left -= len(data)
+            self._put(data)
+            if self._timeless is not None:
+                self._timeless.update(data)
 
     def _missing(self, count: int, path: bytes) -> bytes:
         """At most `count` bytes for a file that has become shorter than its header says."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from layer.pack import PACK_VERSION, Packed, pack
+from layer.pack import Packed, pack
 from snapshot.duplicate import duplicate
 from snapshot.entering import enter
+from snapshot.layers import packed_layer
 from snapshot.thin import drop_stubs, drop_unchanged
 from store.disk import disk_errors
 from store.layers import Layer
@@ -42,8 +43,7 @@ class Capture:
                 return None
             name = self._claim.place(self._copy)
             self._store.sync_layers()  # by now little is left to wait for
-        layer = Layer(packed.diff_id, name, packed.size, "packed", PACK_VERSION)
-        winner, stays = enter(self._store, layer)
+        winner, stays = enter(self._store, packed_layer(name, packed))
         self._claim.settle(keep=stays)
         return winner
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import Integrity, LamellaError
@@ -55,7 +55,7 @@ class Layers:
         one is returned and the directory removed. Inside or outside a transaction. Raises LayerInUse."""
         from snapshot.entering import enter
 
-        winner, stays = enter(self._store, Layer(packed.diff_id, directory, packed.size, "packed", PACK_VERSION))
+        winner, stays = enter(self._store, packed_layer(directory, packed))
         if stays:
             self._unsettled().append(directory)
         else:
@@ -165,11 +165,16 @@ class Layers:
             for layer, claim in entries:
                 claim.settle(keep=layer.directory in kept)
 
-    def write_tar(self, layer: Layer, write: Write) -> None:
+    def write_tar(self, layer: Layer, write: Write, *, hashed: bool = True) -> None:
         """Give the layer's tar to `write`, piece by piece. Raises Integrity where it is not its DiffID any more: what was
-        written is then not to be used, and the layer is in quarantine from now on."""
+        written is then not to be used, and the layer is in quarantine from now on.
+
+        `hashed` off: what we packed ourselves may show by its checksum that the disk still has what was hashed then.
+        """
         try:
-            if layer.origin == "packed":
+            if layer.origin == "packed" and layer.checksum is not None and not hashed:
+                self._check(layer, write)
+            elif layer.origin == "packed":
                 self._pack(layer, write)
             elif layer.recipe:
                 self._remake(layer, layer.recipe, write)
@@ -180,14 +185,21 @@ class Layers:
                 self._store.quarantine.add(layer, getattr(error, "why", error.message))
             raise
 
+    def _check(self, layer: Layer, write: Write) -> None:
+        from layer.pack import check
+
+        path = self._store.layer_path(layer.directory)
+        with _nothing_missing(layer, path):
+            size, checksum = check(path, write)
+        if (size, checksum) != (layer.size, layer.checksum):
+            raise LayerDamaged(layer, f"it packs to {size} bytes with the checksum {checksum:08x}")
+
     def _pack(self, layer: Layer, write: Write) -> None:
         from layer.pack import stream
 
         path = self._store.layer_path(layer.directory)
-        try:
+        with _nothing_missing(layer, path):
             found = stream(path, write)
-        except FileNotFoundError as error:
-            raise LayerDamaged(layer, f"{error.filename or path} is missing") from error
         if found != layer.diff_id:
             raise LayerDamaged(layer, f"it packs to {found}")
 
@@ -266,6 +278,19 @@ class Layers:
         with self._store.blobs.open(listing) as file:
             _blame(layer, verify(path, file.lines(), placed))
         return placed
+
+
+def packed_layer(directory: str, packed: Packed) -> Layer:
+    """The row of a directory that was packed."""
+    return Layer(packed.diff_id, directory, packed.size, "packed", PACK_VERSION, checksum=packed.checksum)
+
+
+@contextlib.contextmanager
+def _nothing_missing(layer: Layer, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise LayerDamaged(layer, f"{error.filename or path} is missing") from error
 
 
 def _piece(layer: Layer, tar: Readable) -> bytes:

@@ -19,6 +19,7 @@ from store.lent import LENT
 
 if TYPE_CHECKING:
     from image.digest import DiffID
+    from layer.pack import Packed
     from store.layers import Layer
     from store.store import Store
 
@@ -80,7 +81,7 @@ def lend(store: Store, id: str, home: Path, lowers: Sequence[Path], stubs: Itera
             return None
         found = _known(store, packed.diff_id)
         if found is None:
-            return _give(store, id, home, packed.diff_id, packed.size)
+            return _give(store, id, home, packed)
         if found.damaged is None:
             return found
     with Capture(store) as copy:  # which puts a good one in the damaged one's place
@@ -111,12 +112,12 @@ def _known(store: Store, diff_id: DiffID) -> Layer | None:
         return store.layers.get(diff_id)
 
 
-def _give(store: Store, id: str, home: Path, diff_id: DiffID, size: int) -> Layer:
-    from layer.pack import PACK_VERSION
-    from store.layers import Layer, refuse_damaged
+def _give(store: Store, id: str, home: Path, packed: Packed) -> Layer:
+    from snapshot.layers import packed_layer
+    from store.layers import refuse_damaged
     from store.temporary import short_name
 
-    layer = Layer(diff_id, short_name(), size, "packed", PACK_VERSION)
+    layer = packed_layer(short_name(), packed)
     link, place = home / LENT, store.layer_path(layer.directory)
     if os.path.lexists(link):  # of what it had written before
         release(store, id, home)
@@ -128,7 +129,7 @@ def _give(store: Store, id: str, home: Path, diff_id: DiffID, size: int) -> Laye
             winner = store.layers.add(layer)
             refuse_damaged(winner)
             if winner.directory == layer.directory:
-                store.holds.keep("container", id, diff_id)
+                store.holds.keep("container", id, packed.diff_id)
         return winner
     finally:
         if store.layers.by_directory(layer.directory) is None:

@@ -25,7 +25,7 @@ class Layer(Value):
     `packed`: its tar is packed again from the directory, by `pack_version`. `foreign`: somebody else wrote the tar; `blob`
     is kept as it came, or `recipe` is the blob that says how the tar is made of the directory again; and `listing` is the
     blob that says what the directory must contain. `damaged`: why it is in
-    quarantine, None while nobody knows of any damage (see `store.quarantine`).
+    quarantine, None while nobody knows of any damage (see `store.quarantine`). `checksum`: the tar's CRC-32, where we have packed it.
     """
 
     diff_id: DiffID
@@ -37,6 +37,7 @@ class Layer(Value):
     listing: Digest | None = None
     damaged: str | None = None
     recipe: Digest | None = None
+    checksum: int | None = None
 
 
 class Quarantined(Integrity):
@@ -49,7 +50,9 @@ class Quarantined(Integrity):
         )
 
 
-_COLUMNS = "diff_id, directory, size, origin, pack_version, blob_type, blob_digest, blob_size, listing, recipe"
+_COLUMNS = (
+    "diff_id, directory, size, origin, pack_version, blob_type, blob_digest, blob_size, listing, recipe, checksum"
+)
 _SELECTED = f"{_COLUMNS}, damaged"
 DAMAGED = "SELECT diff_id, damaged, damaged_since FROM layers WHERE damaged IS NOT NULL"
 
@@ -105,10 +108,11 @@ class LayerTable:
         blob = layer.blob
         with self._database.write() as connection:
             connection.execute(
-                f"INSERT INTO layers ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (diff_id) DO NOTHING",
+                f"INSERT INTO layers ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (diff_id) DO NOTHING",
                 (
                     layer.diff_id, layer.directory, layer.size, layer.origin, layer.pack_version,
                     blob and blob.media_type, blob and blob.digest, blob and blob.size, layer.listing, layer.recipe,
+                    layer.checksum,
                 ),
             )  # fmt: skip
             if blob:
@@ -179,4 +183,4 @@ def _remember(connection: sqlite.Connection, diff_id: DiffID, blob: Descriptor) 
 def _layer(row: sqlite.Row) -> Layer:
     blob = Descriptor(row[5], Digest(row[6]), row[7]) if row[6] else None
     listing, recipe = (Digest(value) if value else None for value in row[8:10])
-    return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, listing, row[10], recipe)
+    return Layer(DiffID(row[0]), row[1], row[2], row[3], row[4], blob, listing, row[11], recipe, row[10])

@@ -94,10 +94,10 @@ class Quarantine:
         with self._database.write() as connection:
             connection.execute(
                 "UPDATE layers SET size = ?, origin = ?, pack_version = ?, blob_type = ?, blob_digest = ?, blob_size = ?,"
-                " listing = ?, recipe = ?, damaged = NULL, damaged_since = NULL WHERE diff_id = ?",
+                " listing = ?, recipe = ?, checksum = ?, damaged = NULL, damaged_since = NULL WHERE diff_id = ?",
                 (
                     layer.size, layer.origin, layer.pack_version, blob and blob.media_type, blob and blob.digest,
-                    blob and blob.size, layer.listing, layer.recipe, layer.diff_id,
+                    blob and blob.size, layer.listing, layer.recipe, layer.checksum, layer.diff_id,
                 ),
             )  # fmt: skip
             connection.execute(

@@ -74,7 +74,7 @@ class Packed:
     """A Source that does not exist yet: directory → tar → compressor → sha256, in a thread, with no file in between.
 
     The packer and the compressor are deterministic, so a broken upload is taken up by making the bytes again and passing
-    over those that arrived. `layers.write_tar` checks on the way that the tar still has its DiffID. `form` is what will come
+    over those that arrived. `layers.write_tar` checks on the way that the tar is still what it was. `form` is what will come
     out, where that is known before: of an uncompressed layer.
     """
 
@@ -120,7 +120,7 @@ class Packed:
 
         try:
             packer = compressor(self._compression, sink)
-            self._layers.write_tar(self._layer, write)
+            self._layers.write_tar(self._layer, write, hashed=False)
             packer.close()
             self._result = Digest(f"sha256:{hasher.hexdigest()}"), hasher.count
             pipe.finish()

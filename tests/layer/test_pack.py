@@ -11,7 +11,9 @@ import socket
 import stat
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,8 @@ from image.digest import DiffID, Digest
 from layer.apply import apply_layer
 from layer.compression import compressor
 from layer.headers import record
-from layer.pack import Packed, pack, stream
+from layer.pack import Packed, check, pack, stream
+from layer.pipeline import PIECE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -110,6 +113,25 @@ def test_streaming_gives_the_same_bytes(root: Path) -> None:
     pieces: list[bytes | memoryview] = []
     result, data = packed(root)
     assert stream(root, pieces.append) == result.diff_id and b"".join(pieces) == data
+
+
+@pytest.mark.parametrize("size", [0, 300_000, 3_000_001])
+def test_the_checksum_is_of_the_same_bytes(root: Path, size: int) -> None:
+    everything(root)
+    (root / "big").write_bytes(bytes(range(256)) * (size // 256) + b"x")
+    pieces: list[bytes | memoryview] = []
+    result, data = packed(root)
+    assert check(root, pieces.append) == (result.size, result.checksum) == (len(data), zlib.crc32(data))
+    assert b"".join(pieces) == data
+
+
+def test_a_large_file_comes_in_the_chunks_of_the_compressor(root: Path) -> None:
+    (root / "a").write_bytes(b"a" * 300_000)
+    (root / "big").write_bytes(b"x" * 5_000_000)
+    pieces: list[bytes | memoryview] = []
+    check(root, pieces.append)
+    ends = set(accumulate(map(len, pieces)))
+    assert ends >= {PIECE, 2 * PIECE, 3 * PIECE, 4 * PIECE, 5 * PIECE}
 
 
 def test_content_ignores_times_and_nothing_else(root: Path) -> None:

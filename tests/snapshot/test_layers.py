@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from core.errors import Integrity, LamellaError, NotFound, Unavailable
+from core.value import replace
 from image.descriptor import Descriptor
 from image.digest import DiffID, Digest
 from image.media_types import OCI_LAYER_GZIP
@@ -223,6 +225,25 @@ class TestTar:
         with pytest.raises(LayerDamaged, match=r"is damaged: it packs to") as caught:
             layers.write_tar(layer, lambda data: None)
         assert layer.diff_id in caught.value.message and "lamella fsck" in (caught.value.hint or "")
+
+    def test_it_is_sent_by_its_checksum_without_hashing(self, store: Store, layers: Layers) -> None:
+        layer = sealed(store, layers, "one", "x" * 900_000)
+        assert layer.checksum is not None and layer == store.layers.get(layer.diff_id)
+        out = io.BytesIO()
+        layers.write_tar(replace(layer, diff_id=DiffID.of(b"never looked at")), out.write, hashed=False)
+        assert DiffID.of(out.getvalue()) == layer.diff_id and zlib.crc32(out.getvalue()) == layer.checksum
+
+    @pytest.mark.parametrize("known", [True, False], ids=["checksum", "of an older store"])
+    def test_damage_is_found_while_it_is_sent(self, store: Store, layers: Layers, known: bool) -> None:
+        layer = sealed(store, layers, "one", "x" * 900_000)
+        file = store.layer_path(layer.directory) / "file"
+        with file.open("r+b") as damaged:
+            damaged.seek(700_000)
+            damaged.write(b"y")
+        with pytest.raises(LayerDamaged, match="packs to"):
+            layers.write_tar(layer if known else replace(layer, checksum=None), lambda data: None, hashed=False)
+        found = store.layers.get(layer.diff_id)
+        assert found and found.damaged
 
     def test_a_missing_directory_is_told(self, store: Store, layers: Layers) -> None:
         layer = sealed(store, layers, "one", "x")
