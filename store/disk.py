@@ -23,6 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
+    from core.direct import DirectFile
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Protect = Callable[[Digest], object]
 
@@ -88,8 +91,9 @@ class DiskBlobs:
         except FileNotFoundError:
             return None
 
-    def writer(self, algorithm: str = "sha256") -> DiskBlobWriter:
-        return DiskBlobWriter(self, algorithm)
+    def writer(self, algorithm: str = "sha256", *, aside: bool = False) -> DiskBlobWriter:
+        """As the Protocol. `aside`: it is large, and kept for some other day."""
+        return DiskBlobWriter(self, algorithm, aside=aside)
 
     def delete(self, digest: Digest) -> bool:
         try:
@@ -133,7 +137,7 @@ class DiskBlobs:
 class DiskBlobWriter:
     """See BlobWriter."""
 
-    def __init__(self, blobs: DiskBlobs, algorithm: str) -> None:
+    def __init__(self, blobs: DiskBlobs, algorithm: str, *, aside: bool) -> None:
         import hashlib
 
         self._blobs = blobs
@@ -144,13 +148,14 @@ class DiskBlobWriter:
             fd, self._path = _temporary_file(blobs.temporaries)
             self._file = os.fdopen(fd, "wb", buffering=CHUNK_BYTES)
         self._writeback = Writeback(fd)
+        self._direct = _direct(fd) if aside and blobs.sync else None
 
     def write(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
         self._size += len(data)
         with disk_errors(self._blobs.root):
-            self._file.write(data)
-        if self._blobs.sync:
+            (self._direct or self._file).write(data)
+        if self._blobs.sync and not self._direct:
             self._writeback.wrote(len(data))
 
     def commit(self, expected: Digest | None = None) -> Blob:
@@ -158,15 +163,20 @@ class DiskBlobWriter:
         check_expected(digest, expected)
         target = self._blobs.path(digest)
         with disk_errors(self._blobs.root):
-            self._file.flush()
+            (self._direct or self._file).flush()
             if self._blobs.sync:
                 os.fsync(self._file.fileno())
             self._blobs.protect(digest)
             self._place(target)
             if self._blobs.sync:
                 fsync_directory(target.parent)
-        self._file.close()
+        self._close()
         return Blob(digest, self._size)
+
+    def _close(self) -> None:
+        if self._direct:
+            self._direct.close()
+        self._file.close()
 
     def _place(self, target: Path) -> None:
         os.fchmod(self._file.fileno(), 0o444)
@@ -182,7 +192,7 @@ class DiskBlobWriter:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         with contextlib.suppress(OSError):  # what is still buffered meets the same full disk
-            self._file.close()
+            self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -191,6 +201,12 @@ class DiskBlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+
+def _direct(fd: int) -> DirectFile:
+    from core.direct import DirectFile
+
+    return DirectFile(fd)
 
 
 def _temporary_file(temporaries: Temporaries) -> tuple[int, Path]:

@@ -22,6 +22,7 @@ from registry.client.retry import Cancelled
 
 JUDGED_PIECES = 64
 GRACE_SECONDS = 1.0
+LARGE = 32 << 20
 
 if TYPE_CHECKING:
     from snapshot.layers import Layers
@@ -125,7 +126,7 @@ class Incoming:
 
     def _pump(self) -> None:
         try:
-            with self._store.blobs.writer(self._blob.digest.algorithm) as writer:
+            with self._store.blobs.writer(self._blob.digest.algorithm, aside=self._blob.size >= LARGE) as writer:
                 while data := self._download.read(PIECE):
                     self._pipe.write(data)
                     writer.write(data)

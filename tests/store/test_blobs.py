@@ -13,7 +13,7 @@ import pytest
 from core.errors import Unavailable
 from core.locks import is_locked
 from image.digest import Digest
-from store.disk import DiskBlobs
+from store.disk import DiskBlobs, DiskBlobWriter
 from store.memory import MemoryBlobs
 from store.temporary import Temporaries
 from tests.conftest import ROOT, needs
@@ -31,6 +31,31 @@ class TestMemoryBlobs(BlobStoreSuite):
         return blobs.keep
 
 
+class _Aside(DiskBlobs):
+    """All of whose blobs go past the page cache."""
+
+    def writer(self, algorithm: str = "sha256", *, aside: bool = True) -> DiskBlobWriter:
+        return super().writer(algorithm, aside=aside)
+
+
+class TestBlobsAside(BlobStoreSuite):
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> DiskBlobs:
+        return _Aside(tmp_path)
+
+    @pytest.fixture
+    def damage(self, blobs: DiskBlobs) -> Damage:
+        return _spoiler(blobs)
+
+
+def _spoiler(blobs: DiskBlobs) -> Damage:
+    def spoil(digest: Digest, data: bytes) -> None:
+        blobs.path(digest).chmod(0o644)
+        blobs.path(digest).write_bytes(data)
+
+    return spoil
+
+
 class TestDiskBlobs(BlobStoreSuite):
     @pytest.fixture
     def blobs(self, tmp_path: Path) -> DiskBlobs:
@@ -38,11 +63,7 @@ class TestDiskBlobs(BlobStoreSuite):
 
     @pytest.fixture
     def damage(self, blobs: DiskBlobs) -> Damage:
-        def spoil(digest: Digest, data: bytes) -> None:
-            blobs.path(digest).chmod(0o644)
-            blobs.path(digest).write_bytes(data)
-
-        return spoil
+        return _spoiler(blobs)
 
     def test_a_blob_is_a_read_only_file_named_by_its_digest(self, blobs: DiskBlobs, tmp_path: Path) -> None:
         digest = blobs.add(DATA)
@@ -82,10 +103,11 @@ class TestDiskBlobs(BlobStoreSuite):
         assert [path for _, path in Temporaries(tmp_path).dead()] == list((tmp_path / "tmp").iterdir()) != []
 
     @needs("mount")
-    def test_a_full_disk_is_told_and_leaves_nothing(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", [DiskBlobs, _Aside])
+    def test_a_full_disk_is_told_and_leaves_nothing(self, tmp_path: Path, kind: type[DiskBlobs]) -> None:
         def work() -> None:
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path], check=True)
-            blobs = DiskBlobs(tmp_path)
+            blobs = kind(tmp_path)
             with pytest.raises(Unavailable, match="no space left") as caught, blobs.writer() as writer:
                 for _ in range(4):
                     writer.write(os.urandom(1 << 20))
