@@ -21,15 +21,14 @@ def fresh_xfs(image: Path, size: str = "60G") -> Iterator[Path]:
     mountpoint = image.with_suffix(".mnt")
     mountpoint.mkdir()
     subprocess.run(["truncate", "-s", size, image], check=True)
-    subprocess.run(
-        ["mkfs.xfs", "-q", image], check=True, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
-    )
+    env = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    subprocess.run(["mkfs.xfs", "-q", image], check=True, env=env)
     loop = ["losetup", "--find", "--show", "--direct-io=on", image]
-    device = subprocess.run(loop, check=True, capture_output=True, text=True).stdout.strip()
+    device = subprocess.run(loop, check=True, env=env, capture_output=True, text=True).stdout.strip()
     try:
         subprocess.run(["mount", device, mountpoint], check=True)
     finally:
-        subprocess.run(["losetup", "--detach", device], check=True)  # once it is not mounted any more
+        subprocess.run(["losetup", "--detach", device], check=True, env=env)  # once it is not mounted any more
     try:
         yield mountpoint
     finally:
