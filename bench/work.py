@@ -23,7 +23,7 @@ def fresh_xfs(image: Path, size: str = "60G") -> Iterator[Path]:
     subprocess.run(["truncate", "-s", size, image], check=True)
     env = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
     subprocess.run(["mkfs.xfs", "-q", image], check=True, env=env)
-    loop = ["losetup", "--find", "--show", "--direct-io=on", image]
+    loop = ["losetup", "--find", "--show", "--direct-io=on", str(image)]
     device = subprocess.run(loop, check=True, env=env, capture_output=True, text=True).stdout.strip()
     try:
         subprocess.run(["mount", device, mountpoint], check=True)
