@@ -28,6 +28,7 @@ TABLE = {
 HIDDEN = {
     "cleanup": ("cli.container:cleanup", ""),
     "again": ("cli.again:again", ""),
+    "check": ("cli.healthcheck:check", ""),
     "list": TABLE["ls"],
     "ps": TABLE["ls"],
     "remove": TABLE["rm"],

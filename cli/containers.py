@@ -40,19 +40,16 @@ class Workshop(Closing):
         return resolve(self.store, text)
 
     def sweep(self) -> None:
-        """Finish what killed processes left, and give those a supervisor that have lost it, and names a steward."""
+        """Finish what killed processes left, and give those a supervisor or timer that have lost it, and names a steward."""
         self.containers.sweep()
         if os.path.exists(self.state / "steward.sock"):
             from runtime.stewarding import revive
 
             revive(self.store.root, self.state)
         for directory in self.containers.neglected():
-            from cli.itself import supervisor
-            from runtime.supervision import adopt
+            from cli.seeing_to import look_after
 
-            marker = adopt(directory)
-            if marker:
-                marker.hand_to(supervisor(self.settings, directory.name))
+            look_after(self, directory)
 
     def close(self) -> None:
         """Harmless to repeat."""

@@ -58,6 +58,7 @@ SECTIONS: dict[str, Table] = {
         "commit": ("cli.commit:commit", "Make an image of a container"),
         "export": ("cli.export:export", "Write a container's files as a tar archive"),
         "container": ("cli.container:container", "Manage containers"),
+        "healthcheck": ("cli.healthcheck:healthcheck", "Check how containers are"),
         "volume": ("cli.volume:volume", "Manage volumes"),
     },
     "Networks": {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # What touches no layer, container or mount stays outside.
 _OUTSIDE = ("help", "version", "completion", "login", "logout", "registry")
-_GROUPS = ("builder", "container", "generate", "image", "network", "system", "volume")
+_GROUPS = ("builder", "container", "generate", "healthcheck", "image", "network", "system", "volume")
 
 
 def enter(argv: Sequence[str], environ: Mapping[str, str]) -> None:

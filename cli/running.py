@@ -95,6 +95,8 @@ def _run_foreground(settings: Settings, flags: dict[str, Any]) -> NoReturn:
         give_up(settings.root, id, lock)
         raise
     if container.supervised:
+        from cli.seeing_to import supervise
+
         supervise(shop, container)
     code = keeper.run(shop.containers, container, lock)
     shop.sweep()
@@ -114,6 +116,8 @@ def run_monitored(
 
     shop.sweep()
     if container.supervised and by_hand:
+        from cli.seeing_to import supervise
+
         supervise(shop, container)
     on_exit = () if stays(container, manner) else itself(shop.settings, "container", "cleanup", container.id)
     try:
@@ -125,7 +129,9 @@ def run_monitored(
         monitored.start(shop.containers.directory(container))
     except BaseException as error:
         if container.supervised and by_hand:
-            _unsupervise(shop, container)
+            from runtime.supervision import dismiss
+
+            dismiss(shop.containers.directory(container))
         lock.release()
         shop.containers.conclude(container, getattr(error, "exit_code", ENGINE_FAILURE))
         raise
@@ -159,20 +165,3 @@ def _stay(shop: Workshop, container: Container, attachment: Attachment, keeper: 
     if not container.restart:  # it may be running again
         shop.containers.conclude(container, code)
     return code
-
-
-def supervise(shop: Workshop, container: Container) -> None:
-    """Give the container, which is just being started by hand, a supervisor. To be called before the start has forked."""
-    from cli.itself import supervisor
-    from runtime.restart import forget_restarts
-    from runtime.supervision import enroll
-
-    directory = shop.containers.directory(container)
-    forget_restarts(directory)
-    enroll(directory).hand_to(supervisor(shop.settings, container.id))
-
-
-def _unsupervise(shop: Workshop, container: Container) -> None:
-    from runtime.supervision import dismiss
-
-    dismiss(shop.containers.directory(container))

@@ -38,7 +38,7 @@ def change(shop: Workshop, container: Container, flags: Mapping[str, Any]) -> No
         return now if flags["restart"] is None else replace(now, restart=policy)
 
     after = shop.containers.change(container, changed)
-    if after.supervised != container.supervised and shop.containers.status(container).running:
+    if _seen_to(after) != _seen_to(container):
         _supervise(shop, after)
     if after.limits and after.limits != container.limits and shop.containers.status(container).running:
         warnings += apply_limits(shop.containers, container, shop.state, after.limits)
@@ -47,14 +47,20 @@ def change(shop: Workshop, container: Container, flags: Mapping[str, Any]) -> No
         sys.stderr.write(f"WARNING: {text}\n")
 
 
+def _seen_to(container: Container) -> tuple[bool, bool]:
+    """Whether somebody is to see to it, and whether that has to start it again."""
+    return container.supervised, bool(container.restart)
+
+
 def _supervise(shop: Workshop, container: Container) -> None:
-    """Somebody is to see to it from now on, or nobody any more."""
-    from cli.running import supervise
+    """Another one is to see to it from now on, or nobody any more, if it runs."""
+    from cli.seeing_to import supervise
     from runtime.supervision import dismiss
 
-    if container.supervised:
-        supervise(shop, container)
-    else:
+    status = shop.containers.status(container)
+    if status.running and container.supervised:
+        supervise(shop, container, status)
+    elif status.running:
         dismiss(shop.containers.directory(container))
 
 

@@ -214,6 +214,11 @@ class Containers(Directories):
 
         For who has its lock, or is below the keeper that has it; everybody else calls `conclude`.
         """
+        if container.health:
+            from runtime.supervision import dismiss, is_timed
+
+            if is_timed(self.directory(container)):
+                dismiss(self.directory(container))
         if any(mount.driver for mount in container.mounts):
             from runtime.status import last_status
             from runtime.volume_sources import release

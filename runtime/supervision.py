@@ -1,7 +1,8 @@
-"""Whether somebody sees to a container: the named pipe `supervised` in its directory.
+"""Whether somebody sees to a container: `supervised` in its directory.
 
-It is there: the container is to have a supervisor. It is locked: it has one. A byte comes out of it: look again. Who wants no
+A named pipe: the container is to have a supervisor. It is locked: it has one. A byte comes out of it: look again. Who wants no
 supervisor any more removes it, and a supervisor that was killed leaves it unlocked, which the next command notices.
+A file: a timer of the machine's is to see to it (`runtime.timers`), and who wants none any more removes it likewise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import fcntl
 import os
 import select
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,29 +65,49 @@ def enroll(directory: Path) -> Marker:
         os.unlink(fresh)
     os.mkfifo(fresh, 0o600)
     marker = Marker(path, _lock(fresh))
+    _rename(fresh, path)
+    return marker
+
+
+def entrust(directory: Path) -> None:
+    """The container in `directory` is to be seen to by a timer from now on, and by nothing older. Harmless to repeat."""
+    fresh = directory / f".{SUPERVISED}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh)
+    fresh.touch(0o600)
+    _rename(fresh, directory / SUPERVISED)
+
+
+def is_timed(directory: Path) -> bool:
+    """Whether it is a timer that is to see to the container in `directory`."""
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(os.lstat(directory / SUPERVISED).st_mode)
+    return False
+
+
+def _rename(fresh: Path, path: Path) -> None:
     old = _open(path, os.O_WRONLY)
     os.rename(fresh, path)
-    _poke(old)
-    return marker
+    _let_go(old, path.parent)
 
 
 def adopt(directory: Path) -> Marker | None:
     """Take over from a supervisor that was killed; None where one lives, or none is wanted."""
     try:
-        return Marker(directory / SUPERVISED, _lock(directory / SUPERVISED))
+        return None if is_timed(directory) else Marker(directory / SUPERVISED, _lock(directory / SUPERVISED))
     except (FileNotFoundError, BlockingIOError):
         return None
 
 
 def dismiss(directory: Path) -> bool:
-    """The container is to have no supervisor any more; False where it had none. Harmless to repeat."""
+    """The container is to have no supervisor and no timer any more; False where it had none. Harmless to repeat."""
     fd = _open(directory / SUPERVISED, os.O_WRONLY)
     try:
         os.unlink(directory / SUPERVISED)
     except FileNotFoundError:
         return False
     finally:
-        _poke(fd)
+        _let_go(fd, directory)
     return True
 
 
@@ -111,8 +133,15 @@ def _open(path: Path, flags: int) -> int | None:
         raise
 
 
-def _poke(fd: int | None) -> None:
-    if fd is not None:
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(fd, b"\n")
-        os.close(fd)
+def _let_go(fd: int | None, directory: Path) -> None:
+    """Tell who has seen to the container by what `fd` is open of, and has no name any more."""
+    if fd is None:
+        return
+    timed = stat.S_ISREG(os.fstat(fd).st_mode)
+    with contextlib.suppress(BrokenPipeError, BlockingIOError):
+        os.write(fd, b"\n")
+    os.close(fd)
+    if timed:
+        from runtime.timers import stop_time
+
+        stop_time(directory)
