@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.completion import complete_running
-from cli.exit import Exit
+from cli.exit import ENGINE_FAILURE, Exit, protect
 from cli.main import LazyGroup
 from cli.settings import Settings
 
@@ -30,6 +30,11 @@ def run(settings: Settings, name: str) -> None:
     Example:
       lamella healthcheck run web || lamella logs --tail 20 web
     """
+    raise Exit(protect(lambda: _asked(settings, name), ENGINE_FAILURE))
+
+
+def _asked(settings: Settings, name: str) -> int:
+    """Ask, and say in a word how it is if it is not well; the exit code."""
     from cli.containers import Workshop
     from core.errors import InvalidInput
     from runtime.checkup import check
@@ -41,9 +46,10 @@ def run(settings: Settings, name: str) -> None:
         if not (found.health and found.health.command):
             raise InvalidInput(f"container {name} has no health check", "make it with --health-cmd COMMAND")
         record = check(shop.containers, found, shop.state)
-    if record.log[-1]["ExitCode"]:
-        click.echo(STARTING if record.status == STARTING else UNHEALTHY)
-        raise Exit(1)
+    if record.log[-1]["ExitCode"] == 0:
+        return 0
+    click.echo(STARTING if record.status == STARTING else UNHEALTHY)
+    return 1
 
 
 @click.command(hidden=True)
@@ -64,13 +70,12 @@ def check(settings: Settings, id: str) -> None:
 
     directories = Directories(settings.root)
     directory, found = directories.directory(id), directories.load(id)
-    if found is None or not is_timed(directory):
+    if found and is_timed(directory):
+        with contextlib.suppress(Conflict):  # it stands still, or has ended
+            ask(directories, found, state_directory(settings.root))
+    if not found or not is_timed(directory):
         stop_time(directory)
-        return
-    with contextlib.suppress(Conflict):  # it stands still, or has ended
-        ask(directories, found, state_directory(settings.root))
-    status = directories.status(found)
-    if status.running:
+    elif (status := directories.status(found)).running:
         keep_time(settings, directory, found, status)
     elif not is_locked(directory / "state"):  # nor is it just being started
         dismiss(directory)

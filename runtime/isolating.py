@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.cgroups import is_v2
 from runtime.container import Container
 from runtime.engine import NOT_FOUND, Engine, StartFailed
 from runtime.isolation import Isolation
@@ -155,6 +156,10 @@ def _limit(spec: dict[str, Any], isolation: Isolation, container: Container) -> 
         for mount in spec["mounts"]:
             if mount["destination"] == "/dev":
                 mount["options"] = [option for option in mount["options"] if option != "nodev"]
+    if (
+        not isolation.cgroupns and is_v2()
+    ):  # as Docker: where there is one tree for all, the mount would show the host's
+        spec["linux"]["namespaces"].append({"type": "cgroup"})
     mode = [] if container.privileged else ["ro"]
     at = next((n for n, mount in enumerate(spec["mounts"]) if mount["destination"] == "/sys"), len(spec["mounts"]) - 1)
     spec["mounts"].insert(at + 1, {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",

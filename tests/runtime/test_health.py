@@ -104,6 +104,10 @@ class TestChecks:
         found: dict[str, Any] = json.loads(lamella("inspect", "-f", "{{json .State.Health}}", "web").stdout)
         return found
 
+    def test_before_it_is_asked_it_is_starting(self, lamella: Lamella, begin: Begin) -> None:
+        begin("--health-cmd", "true", "--health-interval", "1h")
+        assert lamella("ps", "--format", "{{.Status}}").stdout.endswith(" (health: starting)\n")
+
     def test_a_container_becomes_well_and_ill(self, lamella: Lamella, begin: Begin) -> None:
         begin(
             "--health-cmd",
@@ -113,7 +117,6 @@ class TestChecks:
             "--health-retries",
             "2",
         )
-        assert lamella("ps", "--format", "{{.Status}}").stdout.endswith(" (health: starting)\n")
         until(lambda: lamella("ps", "--format", "{{.Status}}").stdout.endswith(" (healthy)\n"))
         log = self.health(lamella)["Log"]
         assert (log[0]["ExitCode"], log[0]["Output"]) == (0, "fine\n") and log[0]["Start"] < log[0]["End"]

@@ -131,6 +131,7 @@ def test_what_runsc_and_youki_are_told(case: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("runtime.capabilities.available", list)
     monkeypatch.setattr("os.path.exists", lambda path: False)
     monkeypatch.setattr("os.path.isdir", lambda path: path in ("/dev/shm", "/dev/mqueue"))
+    monkeypatch.setattr("runtime.cgroups.ROOT", Path("/nonesuch"))
     changes: dict[str, dict[str, object]] = {
         "plain": {},
         "limited": {"limits": Limits(memory=64 << 20, nano_cpus=5 * 10**8, pids_limit=100, cpuset_cpus="0")},
@@ -142,3 +143,17 @@ def test_what_runsc_and_youki_are_told(case: str, monkeypatch: pytest.MonkeyPatc
     if os.environ.get("LAMELLA_KEEP_GOLDEN"):
         kept.write_text(json.dumps(got, indent=1) + "\n")
     assert got == json.loads(kept.read_text())
+
+
+@pytest.mark.parametrize(
+    ("v2", "asked", "own"), [(True, "", True), (True, "host", False), (False, "", False), (False, "private", True)]
+)
+def test_where_all_cgroups_are_one_tree_its_own_is_the_root(
+    v2: bool, asked: str, own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mount of a v2 host would show every cgroup of it, that of v1 trees shows the container's."""
+    monkeypatch.setattr("runtime.cgroups.ROOT", tmp_path)
+    if v2:
+        (tmp_path / "cgroup.controllers").write_text("memory")
+    spec = described(limits=Limits(memory=64 << 20), isolation=Isolation(cgroupns=asked))
+    assert ({"type": "cgroup"} in spec["linux"]["namespaces"]) == own  # type: ignore[index]
