@@ -156,9 +156,8 @@ def _limit(spec: dict[str, Any], isolation: Isolation, container: Container) -> 
         for mount in spec["mounts"]:
             if mount["destination"] == "/dev":
                 mount["options"] = [option for option in mount["options"] if option != "nodev"]
-    if (
-        not isolation.cgroupns and is_v2()
-    ):  # as Docker: where there is one tree for all, the mount would show the host's
+    # As Docker: where there is one tree for all, the mount would show the host's.
+    if not isolation.cgroupns and is_v2():
         spec["linux"]["namespaces"].append({"type": "cgroup"})
     mode = [] if container.privileged else ["ro"]
     at = next((n for n, mount in enumerate(spec["mounts"]) if mount["destination"] == "/sys"), len(spec["mounts"]) - 1)

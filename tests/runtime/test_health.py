@@ -239,7 +239,7 @@ class TestChecks:
     def test_a_killed_supervisor_is_replaced_and_remembers(
         self, lamella: Lamella, begin: Begin, store_root: Path
     ) -> None:
-        begin("--health-cmd", "exit 1", "--health-interval", "200ms", "--health-retries", "2")
+        begin("--restart", "always", "--health-cmd", "exit 1", "--health-interval", "200ms", "--health-retries", "2")
         until(lambda: self.health(lamella)["Status"] == "unhealthy")
         os.kill(supervisors(store_root)[0], signal.SIGKILL)
         until(lambda: not supervisors(store_root))

@@ -63,6 +63,8 @@ def test_a_supervisor_keeps_nothing_open(lamella: Lamella, bb: str, store_root: 
         "-d",
         "--network",
         "none",
+        "--restart",
+        "always",
         "--health-cmd",
         "true",
         "--health-interval",

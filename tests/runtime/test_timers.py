@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from core.locks import FileLock
+from runtime.checkup import LOCK
 from runtime.health import Health
 from runtime.status import read_status
+from runtime.supervision import entrust
 from runtime.timers import Timer, due
 from tests.conftest import Lamella, needs
 from tests.runtime import test_health
@@ -128,6 +131,14 @@ class TestTimers:
         lamella("ps")
         assert not clockwork.timers() and not (directory / "supervised").exists()
 
+    def test_the_next_command_lets_go_of_one_that_never_ran(self, lamella: Lamella, bb: str, store_root: Path) -> None:
+        """Its start was cut short between the two."""
+        lamella("create", "--health-cmd", "true", bb)
+        directory = next((store_root / "containers").iterdir())
+        entrust(directory)
+        lamella("ps")
+        assert not (directory / "supervised").exists()
+
     def test_without_any_command_it_ends_itself(self, begin: Begin, clockwork: Clockwork) -> None:
         directory = begin("--health-cmd", "true", "--health-interval", "200ms")
         os.kill(read_status(directory).keeper, signal.SIGKILL)
@@ -168,8 +179,9 @@ class TestTimers:
     ) -> None:
         clockwork.broken.touch()
         begin("--health-cmd", "true", "--health-interval", "200ms")
+        assert supervisors(store_root)
         until(lambda: lamella("ps", "--format", "{{.Status}}").stdout.endswith(" (healthy)\n"))
-        assert supervisors(store_root) and not clockwork.timers()
+        assert not clockwork.timers()
 
     def test_a_restart_policy_has_a_supervisor_which_asks_too(
         self, lamella: Lamella, begin: Begin, clockwork: Clockwork, store_root: Path
@@ -208,9 +220,14 @@ class TestByHand:
             done = lamella("healthcheck", "run", name, check=False)
             assert done.returncode == 125 and why in done.stderr, done.stderr
 
-    def test_many_at_once_are_all_written_down(self, lamella: Lamella, bb: str) -> None:
-        flags = ("--health-cmd", "false", "--health-interval", "1h", "--health-retries", "100")
+    def test_one_after_the_other_is_written_down(self, lamella: Lamella, bb: str, store_root: Path) -> None:
+        flags = ("--health-cmd", "touch /asked; false", "--health-interval", "1h")
         lamella("run", "-d", "--name", "web", "--network", "none", *flags, bb, "sleep", "1000")
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda _: lamella("healthcheck", "run", "web", check=False), range(6)))
-        assert lamella("inspect", "-f", "{{.State.Health.FailingStreak}}", "web").stdout == "6\n"
+        directory = next((store_root / "containers").iterdir())
+        with ThreadPoolExecutor(1) as pool, FileLock(directory / LOCK).held():
+            told = pool.submit(lamella, "healthcheck", "run", "web", check=False)
+            until(lambda: lamella("exec", "web", "test", "-e", "/asked", check=False).returncode == 0)
+            with pytest.raises(TimeoutError):
+                told.result(1)
+        assert told.result().returncode == 1
+        assert lamella("inspect", "-f", "{{.State.Health.FailingStreak}}", "web").stdout == "1\n"
