@@ -45,6 +45,11 @@ class Device(Value):
         """Whether who describes it lets every build have it."""
         return self.annotations.get(_ALLOWED, "").lower() in ("1", "t", "true")
 
+    def facts(self) -> list[Any]:
+        """All that a container comes to see of it: what is in the files that it mounts is not told."""
+        nodes = [[one.source, one.target, one.access, one.mode, one.uid, one.gid] for one in self.nodes]
+        return [self.name, self.env, nodes, [[one.source, one.target, one.options] for one in self.mounts]]
+
 
 def devices(directories: Iterable[str]) -> list[Device]:
     """All that are described in `directories`, of which a later one wins, by name. Raises InvalidInput for a file that is none

@@ -60,7 +60,7 @@ class RunOp(Value):
             "privileged": self.privileged,
             "shm": self.shm_size if self.shm_size != SHM_SIZE else 0,
             "limits": [[limit.name, limit.soft, limit.hard] for limit in self.limits],
-            "devices": [device.name for device in self.devices],
+            "devices": [device.facts() for device in self.devices],
             "hostname": self.hostname if self.hostname != HOSTNAME else "",
         }
         facts = ["run", self.argv, self.env, self.cwd, self.user, self.network, names]

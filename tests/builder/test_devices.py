@@ -104,6 +104,30 @@ def test_which_devices_a_step_gets_is_in_its_key(run: DeviceBuild) -> None:
     assert run("vendor1.com/device=one", script).printed() == ["1"]
 
 
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"env": ["DEVICE_two=other"]},
+        {"deviceNodes": [{"path": "/dev/null"}]},
+        {"deviceNodes": [{"path": "/dev/null", "permissions": "r"}]},
+        {"mounts": [{"hostPath": "/usr/lib", "containerPath": "/opt/lib"}]},
+    ],
+)
+def test_a_device_that_is_described_anew_under_its_name_runs_the_step_again(
+    run: DeviceBuild, tmp_path: Path, edits: dict[str, Any]
+) -> None:
+    (tmp_path / "later").mkdir()
+
+    def printed(edits: dict[str, Any], **more: Any) -> list[str]:
+        spec = KIND | {"devices": [device("two", {"env": ["A=1"]} | edits)]} | more
+        (tmp_path / "later/it.json").write_text(json.dumps(spec))
+        return run("vendor1.com/device=two", "echo ran").printed()
+
+    assert printed({}) == ["ran"] and printed({}) == []
+    assert printed(edits) == ["ran"]
+    assert printed(edits, annotations={"what": "is only told of it"}) == []
+
+
 def test_a_later_directory_wins(run: DeviceBuild, tmp_path: Path) -> None:
     (tmp_path / "later").mkdir()
     spec = KIND | {"devices": [device("two", {"env": ["DEVICE_two=later"]})]}
