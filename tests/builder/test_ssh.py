@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,11 +35,23 @@ def agent(key: Path, tmp_path: Path) -> Iterator[str]:
     """The socket of a running agent that has the key."""
     with subprocess.Popen(["ssh-agent", "-D", "-a", "agent"], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         path = str(tmp_path / "agent")
-        while not os.path.exists(path):
-            assert process.poll() is None
-        subprocess.run(["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": path}, check=True)
-        yield path
-        process.terminate()
+        try:
+            while not is_listening(path):  # it has its name a moment before it listens
+                assert process.poll() is None
+                time.sleep(0.01)
+            subprocess.run(["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": path}, check=True)
+            yield path
+        finally:
+            process.terminate()
+
+
+def is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 @contextlib.contextmanager
