@@ -12,6 +12,7 @@ from builder.journal import Made
 from builder.request import BuildRequest
 from builder.stages import BaseImage, Stage
 from core.clock import format_instant
+from core.units import whole_number
 from core.value import replace
 from image.config import History, ImageConfig, scratch
 from store.records import Record
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 COMMENT = "buildkit.dockerfile.v0"
+_LAST_SECOND = 253402300799  # of the year 9999; nobody can write a later one
 
 
 def export(request: BuildRequest, store: Store, stage: Stage, made: Sequence[Made], epoch: int | None) -> Image:
@@ -82,6 +84,7 @@ def epoch_of(request: BuildRequest) -> int | None:
     text = request.args.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    if not text.isdecimal():
+    seconds = whole_number(text, _LAST_SECOND)
+    if seconds is None:
         raise InvalidInput(f"invalid SOURCE_DATE_EPOCH: {text!r}", "give seconds since 1970, such as 1700000000")
-    return int(text) * 10**9
+    return seconds * 10**9

@@ -28,6 +28,7 @@ from builder.scope import Scope
 from builder.stages import BaseImage, Origin, Stage, Step
 from builder.state import StageState, start_from_image, start_from_scratch, start_from_stage
 from core.errors import InvalidInput, LamellaError, Unsupported
+from core.units import whole_number
 from image.platform import Platform
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class Planner:
         if not wanted:
             return len(stages) - 1
         number = _named(stages, wanted, len(stages))
-        if number is None and wanted.isdecimal() and int(wanted) < len(stages):
-            number = int(wanted)
+        if number is None:
+            number = whole_number(wanted, len(stages) - 1)
         if number is None:
             names = [stage.name for stage in stages if stage.name]
             hint = suggestion(wanted, names) or (f"the stages are: {', '.join(names)}" if names else None)
@@ -161,8 +162,8 @@ class Planner:
         stages = self.dockerfile.stages
         earlier = _named(stages, name, number)
         if earlier is None and name.isdecimal():
-            earlier = int(name)
-            if earlier >= number:
+            earlier = whole_number(name, number - 1)
+            if earlier is None:
                 raise asking.error(f"stage {name} does not come before this one", "copy from an earlier stage")
         wanted = name if earlier is None else stages[earlier].name
         if self.request.contexts and (further := self._elsewhere.named(wanted, asking)):

@@ -6,6 +6,8 @@ from core.errors import InvalidInput
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_TOO_MUCH = float(1 << 63)  # for the 64 bits that whoever reads them has
+_MOST_SHOWN = 60
 _DURATION = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
@@ -26,7 +28,18 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*", text, re.IGNORECASE)
     if not found:
         raise InvalidInput(f"invalid size: {text!r}", "write a number with a unit, such as 512m or 10GB")
-    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
+    size = float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " ")
+    if size >= _TOO_MUCH:
+        raise InvalidInput(f"size out of range: {_shown(text)}", "write a number with a unit, such as 512m or 10GB")
+    return int(size)
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """The number that decimal digits spell; None for any other text, and for a number above `most`."""
+    if not text.isascii() or not text.isdecimal() or len(text.lstrip("0")) > len(str(most)):
+        return None
+    number = int(text.lstrip("0") or "0")  # Python reads no number of thousands of digits, be they zeros
+    return number if number <= most else None
 
 
 def parse_duration(text: str) -> int:
@@ -39,7 +52,13 @@ def parse_duration(text: str) -> int:
     if not found:
         raise InvalidInput(f"invalid duration: {text!r}", "write it like 30s, 5m or 1h30m")
     total = sum(float(n) * _DURATION[u] for n, u in re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", found[2]))
+    if total >= _TOO_MUCH:
+        raise InvalidInput(f"duration out of range: {_shown(text)}", "write it like 30s, 5m or 1h30m")
     return int(-total if found[1] == "-" else total)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…")
 
 
 def go_duration(nanoseconds: int) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from core.errors import NotFound
+from core.units import whole_number
 from core.value import Value
 
 MAX_FILE = 4 << 20  # bytes read of either file: nobody vouches for an image's content
@@ -30,12 +31,13 @@ def lookup(rootfs: str | os.PathLike[str], text: str) -> User:
     name, colon, group = text.partition(":")
     name = name or "0"
     entry = _find_user(rootfs, name)
-    if entry is None and not _is_id(name):
+    number = whole_number(name, MAX_ID)
+    if entry is None and number is None:
         raise NotFound(
             f"unable to find user {name}: no matching entries in passwd file",
             "add the user in the image, or give a number",
         )
-    uid = int(entry[2]) if entry else int(name)
+    uid = int(entry[2]) if entry else number or 0
     gid = int(entry[3]) if entry else 0
     home = entry[5] if entry and entry[5] else "/"
     if colon and group:
@@ -51,7 +53,7 @@ def in_groups(rootfs: str | os.PathLike[str], user: User, groups: tuple[str, ...
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) <= MAX_ID
+    return len(text) < 20 and whole_number(text, MAX_ID) is not None
 
 
 def _find_user(rootfs: str | os.PathLike[str], name: str) -> list[str] | None:
@@ -70,8 +72,9 @@ def _find_group(rootfs: str | os.PathLike[str], name: str) -> int:
     for fields in _lines(rootfs, "/etc/group", 3):
         if fields[0] == name and _is_id(fields[2]):
             return int(fields[2])
-    if _is_id(name):
-        return int(name)
+    number = whole_number(name, MAX_ID)
+    if number is not None:
+        return number
     raise NotFound(
         f"unable to find group {name}: no matching entries in group file",
         "add the group in the image, or give a number",

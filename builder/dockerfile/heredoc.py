@@ -7,7 +7,7 @@ import re
 from builder.dockerfile.expand import Expander, quoted_word, split_words
 from core.value import Value, replace
 
-_PATTERN = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
+_PATTERN = re.compile(r"([0-9]{0,9})<<(-?)\s*([^<]*)")
 _TABS = re.compile(r"^\t+", re.MULTILINE)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.source import suggestion
 from core.errors import InvalidInput
-from core.units import parse_size
+from core.units import parse_size, whole_number
 from core.value import Value, replace
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
@@ -144,7 +144,7 @@ def _choice(key: str, text: str, choices: tuple[str, ...]) -> str:
 
 
 def _number(key: str, text: str, base: int) -> int:
-    if not text.isascii() or not text.isdigit() or (base == 8 and set(text) & {"8", "9"}) or int(text, base) >> 32:
+    if whole_number(text, 10**12) is None or (base == 8 and set(text) & {"8", "9"}) or int(text, base) >> 32:
         kind = "an octal mode such as 0600" if base == 8 else "a number"
         raise ExpansionError(f"{key}={text} in --mount is not {kind}")
     return int(text, base)

@@ -6,6 +6,7 @@ import signal
 
 from builder.dockerfile.expand import ExpansionError
 from builder.dockerfile.source import suggestion
+from core.units import whole_number
 
 _LAST = 64
 
@@ -13,7 +14,7 @@ _LAST = 64
 def check_signal(text: str) -> str:
     """`text` itself if it names a signal of Linux (with or without SIG, or a number). Raises ExpansionError."""
     if text.isascii() and text.isdigit():
-        if 1 <= int(text) <= _LAST:
+        if whole_number(text, _LAST):
             return text
         raise ExpansionError(f"invalid signal number: {text}", f"signals go from 1 to {_LAST}")
     name = text.upper().removeprefix("SIG")

@@ -16,8 +16,10 @@ from builder.ops.placement import Placement
 from builder.ops.transfer import Copier
 from builder.stages import Directory, Ground, Origin, Output, Workspace
 from core.errors import InvalidInput
+from core.units import whole_number
 from core.value import Value
 
+_LAST_ID = 2**32 - 2  # the one after it means "leave it" to the kernel
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -115,8 +117,9 @@ class CopyOp(Value):
             return None
         from runtime.user import lookup
 
-        if self.owner.isdecimal():
-            return int(self.owner), int(self.owner)
+        number = whole_number(self.owner, _LAST_ID)
+        if number is not None:
+            return number, number
         found = lookup(root, self.owner)
         return found.uid, found.gid
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from builder.sources.web import Answer
 from core.closing import Closing
 from core.errors import LamellaError, Unavailable
+from core.units import whole_number
 from core.value import Value
 from image.digest import Digest
 from store.disk import disk_errors
@@ -64,10 +65,10 @@ class Spooled(Closing):
 def spool(answer: Answer, temporaries: Temporaries, limit: int) -> Spooled:
     """All of `answer`, which is closed. Raises Broken, TooLong, DiskFull; nothing is kept then."""
     declared = answer.headers.get("content-length", "")
-    size = int(declared) if declared.isdecimal() else None
+    size = whole_number(declared, limit)
     fd, path = temporaries.file()
     try:
-        if size is not None and size > limit:
+        if size is None and declared.isdecimal():
             raise TooLong(limit)
         with disk_errors(temporaries.path.parent):
             digest = _copy(answer, fd, size, limit)

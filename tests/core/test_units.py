@@ -6,7 +6,7 @@ import pytest
 
 from core.clock import format_instant, parse_instant
 from core.errors import InvalidInput
-from core.units import go_duration, human_duration, human_size, parse_duration, parse_size
+from core.units import go_duration, human_duration, human_size, parse_duration, parse_size, whole_number
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_sizes_in_flags_are_binary(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1q", "1 2"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1q", "1 2", "8388608t", "9" * 400])
 def test_a_malformed_size_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_size(text)
@@ -51,7 +51,7 @@ def test_durations_are_gos(text: str, ns: int) -> None:
     assert parse_duration(text) == ns
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "1x", "1h 2m"])
+@pytest.mark.parametrize("text", ["", "5", "s", "1x", "1h 2m", "2562048h", "9" * 400 + "h"])
 def test_a_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_duration(text)
@@ -96,3 +96,12 @@ def test_offsets_are_understood_and_nonsense_refused() -> None:
 def test_a_duration_is_printed_as_go_prints_it(nanoseconds: int, shown: str) -> None:
     assert go_duration(nanoseconds) == shown
     assert parse_duration(shown) == pytest.approx(nanoseconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("7", 7), ("99", 99), ("100", None), ("007", 7), ("0" * 9000 + "7", 7), ("1" * 9000, None), ("", None),
+     ("-1", None), ("+1", None), ("1_0", None), (" 1", None), ("\u0661", None), ("1.0", None)],
+)  # fmt: skip
+def test_a_whole_number_is_decimal_digits_up_to_the_most(text: str, number: int | None) -> None:
+    assert whole_number(text, 99) == number

@@ -29,3 +29,12 @@ class TestLookup:
     )  # fmt: skip
     def test_the_group_is_among_the_groups(self, rootfs: Path, text: str, groups: tuple[int, ...]) -> None:
         assert lookup(rootfs, text).groups == groups
+
+
+def test_thousands_of_digits_are_no_number_unless_they_are_zeros(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(f"odd:x:{'1' * 5000}:1::/:/bin/sh\n")
+    assert lookup(tmp_path, "0" * 5000 + "7").uid == 7
+    for text in ("1" * 5000, "odd", "0:" + "1" * 5000):
+        with pytest.raises(NotFound):
+            lookup(tmp_path, text)
