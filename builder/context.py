@@ -55,21 +55,27 @@ class Source(Value):
 
 def ignore_file(context: Path, dockerfile: Path | None, *, sent: bool = False) -> Path | None:
     """Where the ignore rules are: beside the `dockerfile`, if it is a file, or else in the context; a context that was
-    `sent` whole has none. Raises InvalidInput for a directory in its place."""
+    `sent` whole has none. Raises InvalidInput for anything else in its place."""
     if sent:
         return None
     candidates = [Path(resolve_in(context, ".dockerignore"))]
     if dockerfile:
         candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
     for path in candidates:
-        if path.is_dir():
-            raise InvalidInput(
-                f"failed to read {path.name}: is a directory",
-                "nothing would be left out: make it a file with a pattern on each line, or take it away",
-            )
         if path.is_file():
             return path
+        if path.exists():
+            raise _unreadable(path, "is a directory" if path.is_dir() else "is no regular file")
+    if (context / ".dockerignore").is_symlink():
+        raise _unreadable(context / ".dockerignore", "leads to nothing in the context")
     return None
+
+
+def _unreadable(path: Path, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"failed to read {path.name}: {why}",
+        "nothing would be left out: make it a file with a pattern on each line, or take it away",
+    )
 
 
 def ignore_rules(context: Path, dockerfile: Path | None, *, sent: bool = False) -> Ignore:
@@ -244,6 +250,11 @@ class Context:
             return SourceNotFound(
                 f"{wanted}: excluded by {self.ignore.name} line {rule.line} ({rule.pattern})",
                 f"add a line !{name} below it, or change the rule",
+            )
+        if (link := self.root / name).is_symlink():
+            return SourceNotFound(
+                f"{wanted}: a symbolic link to {os.readlink(link)}, which is not in {self._what()}",
+                "put there what it leads to: links are followed inside only",
             )
         parent, _, last = name.rpartition("/")
         near = suggestion(last, (one.rpartition("/")[2] for one in self._names(parent)))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 from builder.stages import Step
-from core.errors import LamellaError
+from core.errors import InvalidInput, LamellaError
+
+OF_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)  # what a Dockerfile's own names bring about
+_MOST_SHOWN = 200
 
 
 class StepFailed(LamellaError):
@@ -15,3 +20,13 @@ class StepFailed(LamellaError):
         self.instruction = step.instruction
         self.tail = tail
         super().__init__(f"{step.instruction.span}: {error.message}", error.hint)
+
+
+def wrong_path(error: OSError) -> InvalidInput:
+    """What the kernel says of a path, which is told as whoever wrote it knows it: as it is in the image."""
+    path = str(error.filename or "")
+    _, root, inside = path.partition("/rootfs/")
+    shown = f"/{inside}" if root else path
+    if len(shown) > _MOST_SHOWN:
+        shown = f"{shown[:_MOST_SHOWN]}…"
+    return InvalidInput(f"{shown}: {(error.strerror or '').lower()}", "no step can make or read this path")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 
-from builder.dockerfile.expand import Expander
+from builder.dockerfile.expand import Expander, ExpansionError
 from builder.dockerfile.instructions import Arg, Declaration, Dockerfile
 from builder.request import PROXY_ARGS, BuildRequest
 from builder.state import StageState
@@ -14,6 +14,8 @@ from image.platform import Platform, host_platform
 _STEERING = ("BUILDKIT_", "SOURCE_DATE_EPOCH")
 # They say what is scanned, and no step sees them.
 _NO_ENV = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")
+_TOO_LONG = "build it in parts, or let a RUN make what is so long"
+MAX_INSERTED = 64 << 20  # characters
 
 
 class Scope:
@@ -23,6 +25,7 @@ class Scope:
         self.request = request
         self.escape = dockerfile.escape
         self.declared: set[str] = set()
+        self._inserted = 0
         self.automatic = _automatic(request, dockerfile)
         self.globals = self._global_args(dockerfile)
 
@@ -48,7 +51,16 @@ class Scope:
 
     def expander(self, values: Mapping[str, str]) -> Expander:
         """An expander that sees `values`; names that are not among them are for the checks to tell."""
-        return Expander(values.get, self.escape)
+        return Expander(lambda name: self._counted(values.get(name)), self.escape)
+
+    def _counted(self, value: str | None) -> str | None:
+        """`value`, which is about to be put into a text: none of them is long, but a file can have any number of them."""
+        self._inserted += len(value or "")
+        if self._inserted > MAX_INSERTED:
+            raise ExpansionError(
+                f"all values of variables together are longer than {MAX_INSERTED >> 20} MiB", _TOO_LONG
+            )
+        return value
 
     def declare(self, state: StageState, arg: Arg) -> StageState:
         """The state after an ARG of a stage. A build arg wins over the default here, and that over the global value."""

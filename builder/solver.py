@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from builder.beside import Beside
-from builder.failure import StepFailed
+from builder.failure import OF_PATHS, StepFailed, wrong_path
 from builder.grounds import ground_of
 from builder.journal import Journal, Made
 from builder.logs import Logs
@@ -229,5 +229,9 @@ class Solver:
             raise
         except LamellaError as error:
             raise StepFailed(step, error, tail()) from error
+        except OSError as error:
+            if error.errno not in OF_PATHS:
+                raise
+            raise StepFailed(step, wrong_path(error), tail()) from error
 
     # --- what steps ask for

@@ -17,6 +17,8 @@ Lookup = Callable[[str], str | None]
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 _SPACES = re.compile(f"[{SPACES}]+")
 MAX_DEPTH = 100
+MAX_INSERTED = 1 << 20  # characters: the kernel gives no process a variable of more than 128 KiB
+_TOO_LONG = "a value may not be made of itself again and again"
 _SPECIAL = "@*#?-$!0"
 
 
@@ -132,6 +134,7 @@ class _Scan:
         self.keep_unset = keep_unset
         self.at = 0
         self.depth = 0
+        self.inserted = 0
         self.saw_quotes = False
 
     def peek(self) -> str:
@@ -219,6 +222,13 @@ class _Scan:
         return kept + (self.next() if self.peek() in ('"', "$", self.escape) else escape)
 
     def _dollar(self, raw_escapes: bool) -> str:
+        piece = self._substituted(raw_escapes)
+        self.inserted += len(piece)
+        if self.inserted > MAX_INSERTED:
+            raise ExpansionError(f"the values of variables make this longer than {MAX_INSERTED >> 20} MiB", _TOO_LONG)
+        return piece
+
+    def _substituted(self, raw_escapes: bool) -> str:
         start = self.at
         self.next()
         if self.peek() != "{":
@@ -296,7 +306,7 @@ class _Scan:
         value = self.lookup(name)
         if value is None and self.keep_unset:
             return self.source[start : self.at]
-        return _glob(pattern).replaced(self._value(name, value), replacement, everywhere=everywhere)
+        return _replaced(self._value(name, value), pattern, replacement, everywhere)
 
 
 def _missing(what: str) -> ExpansionError:
@@ -323,6 +333,13 @@ def _trimmed(value: str, pattern: str, operator: str) -> str:
         return value if end is None else value[end:]
     end = glob.reversed().prefix(value[::-1], longest=longest)
     return value if end is None else value[: len(value) - end]
+
+
+def _replaced(value: str, pattern: str, by: str, everywhere: bool) -> str:
+    found = _glob(pattern).replaced(value, by, everywhere=everywhere, most=MAX_INSERTED)
+    if found is None:
+        raise ExpansionError(f"a substitution makes this longer than {MAX_INSERTED >> 20} MiB", _TOO_LONG)
+    return found
 
 
 def _glob(pattern: str) -> Glob:

@@ -45,18 +45,21 @@ class Glob(Value):
         found = re.compile(_one(self.parts[0]) + self._rest(longest=longest)).match(value)
         return found.end() if found else None
 
-    def replaced(self, value: str, by: str, *, everywhere: bool) -> str:
-        """`value` with the first match (as long as can be), or all of them, replaced.
+    def replaced(self, value: str, by: str, *, everywhere: bool, most: int) -> str | None:
+        """`value` with the first match (as long as can be), or all of them, replaced; None if it gets longer than `most`.
 
         A match of nothing that follows another match does not count, as in Go.
         """
-        out, done, at, last = [], 0, 0, -1
+        out, done, at, last, left = [], 0, 0, -1, most - len(value)
         first, rest = re.compile(_one(self.parts[0])), re.compile(self._rest(longest=True))
         while at <= len(value) and (found := _find(value, at, first, rest)):
             start, end = found
             if start < end or start != last:
                 out += [value[done:start], by]
                 done = last = end
+                left += end - start - len(by)
+                if left < 0:
+                    return None
                 if not everywhere:
                     break
             at = max(end, start + 1)

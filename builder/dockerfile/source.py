@@ -50,6 +50,6 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
     """`did you mean X?` for the known word nearest to `word`, if one is near."""
     import difflib
 
-    names = {name.lower(): name for name in known}
+    names = {name.lower(): name for name in known if name != word}
     near = difflib.get_close_matches(word.lower(), names, 1, 0.7)
     return f"did you mean {names[near[0]]}?" if near else None

@@ -109,6 +109,8 @@ def exec_form(text: str) -> tuple[str, ...] | None:
         return None
     if not all(isinstance(word, str) for word in found):
         raise WordsError("a JSON array here may hold strings only")
+    if any("\0" in word for word in found):
+        raise WordsError("a JSON array here has a NUL character, which no command, path or variable can have")
     # JSON may spell half of a surrogate pair, which is no character.
     return tuple(word.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for word in found)
 

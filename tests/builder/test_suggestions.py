@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.dockerfile.source import DockerfileError
+from builder.dockerfile.source import DockerfileError, suggestion
 from core.errors import InvalidInput
 from tests.suites.checked import findings
 
@@ -35,6 +35,10 @@ def test_what_is_misspelt_is_told_with_what_was_meant(text: str, meant: str) -> 
         findings(text + "\n")
     assert caught.value.hint == f"did you mean {meant}?"
     assert caught.value.span.line == text.count("\n") + 1
+
+
+def test_nothing_is_suggested_for_itself() -> None:
+    assert suggestion("app", ["app"]) is None and suggestion("app", ["app", "apps"]) == "did you mean apps?"
 
 
 def test_a_target_is_suggested_too() -> None:

@@ -87,6 +87,8 @@ def test_a_word_expands(text: str, expected: str) -> None:
         ("'open", "single quote"),
         ('"open', "double quote"),
         ("${x:-" * 200, "nested"),
+        ("${path//?/" + "y" * 80_000 + "}", "longer than 1 MiB"),
+        ("${x}" * 250_000, "longer than 1 MiB"),
     ],
 )
 def test_a_wrong_word_says_what_is_wrong(text: str, message: str) -> None:
