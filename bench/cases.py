@@ -70,6 +70,15 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
         """A context that takes long to make: only for who needs it."""
         return make(area)
 
+    @functools.cache
+    def application(installer: str) -> Path:
+        return work.python_app(area, installer)
+
+    def python(installer: str) -> Case:
+        return Case(f"python-{installer}", f"a Python application on Debian, its venv of over 10,000 files made by {installer}", ALL,
+                    lambda t: quietly(t.build(made(work.debian), "debian", cached=True)), lambda t: t.build(application(installer), "app"),
+                    rounds=3, memory=True)  # fmt: skip
+
     def nothing(tool: Tool) -> None: ...
 
     def warm(tool: Tool) -> None:
@@ -152,9 +161,7 @@ def cases(area: Path, registry: Registry, own: Registry | None) -> list[Case]:
              yardsticks={"dd conv=fsync": lambda: copied(big)}, aim=lambda found: 1.5 * found["dd conv=fsync"]),
         Case("add-debian", "`FROM scratch` and ADD of a Debian root file system", ALL, lambda t: unbuild(t, "debian"), lambda t: t.build(made(work.debian), "debian"),
              rounds=3, memory=True),
-        Case("python-app", "a Python application: a venv of 10,000 files on Debian", ALL,
-             lambda t: quietly(t.build(made(work.debian), "debian", cached=True)), lambda t: t.build(made(work.python_app), "app"),
-             rounds=3, memory=True),
+        *map(python, work.INSTALLERS),
         Case("push-1g", "push of a 1 GiB layer, all to the same docker-registry", MOVERS, lambda t: unpushed(t, registry),
              lambda t: t.push(pushed_to(t, registry)), rounds=3, memory=True),
         Case("push-1g-home", "push of a 1 GiB layer, lamella to its own registry, the peers to docker-registry", MOVERS,
