@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,12 @@ def read(tree: Path) -> dict[str, str]:
 
 
 class Noting(Copier):
-    """Notes the process that copied each file in `notes`. With `deadly`, a helper is killed at its fifth."""
+    """Notes the process that copied each file in `notes`. With `deadly`, a helper is killed at its fifth; with `patient`, the
+    process that began waits, for a minute at most, until a helper has noted something."""
 
-    def __init__(self, notes: Path, *, deadly: bool = False) -> None:
+    def __init__(self, notes: Path, *, deadly: bool = False, patient: bool = False) -> None:
         super().__init__()
+        self.patience = 6000 if patient else 0
         self.notes = notes
         self.deadly = deadly
         self.count = 0
@@ -58,6 +61,9 @@ class Noting(Copier):
         self.count += 1
         if self.shared and self.deadly and self.count == 5:
             os.kill(os.getpid(), signal.SIGKILL)
+        while not self.shared and self.patience and not self.notes.exists():
+            self.patience -= 1
+            time.sleep(0.01)
         super().entry(entry, source, target)
         with self.notes.open("a") as file:
             file.write(f"{os.getpid()}\n")
@@ -67,7 +73,7 @@ class Noting(Copier):
 
 
 def test_the_work_is_shared(source: Path, tmp_path: Path) -> None:
-    copier = Noting(tmp_path / "notes")
+    copier = Noting(tmp_path / "notes", patient=True)
     assert copy(source, copier) == read(source)
     assert len((tmp_path / "notes").read_text().split()) == 300 and len(copier.processes()) > 1
 
