@@ -47,7 +47,9 @@ def extra(flags: Mapping[str, Any]) -> dict[str, Any]:
     if flags["log_driver"] or flags["log_opt"]:
         from runtime.log_options import parse
 
-        found["logging"] = parse(flags["log_driver"], tuple(flags["log_opt"]))
+        found["logging"] = logging = parse(flags["log_driver"], tuple(flags["log_opt"]))
+        if logging and logging.files > 1:
+            sys.stderr.write(f"WARNING: max-file={logging.files} keeps one file of {logging.files} times the size\n")
     if flags["platform"]:
         check_platform(flags["platform"])
     return found

@@ -106,10 +106,21 @@ def _users(flags: Mapping[str, Any]) -> str:
     if mode and (flags["uidmap"] or flags["gidmap"]):
         raise InvalidInput("conflicting options: --userns and --uidmap or --gidmap", "give one of them")
     if mode.partition(":")[0] in ("keep-id", "nomap"):
-        raise Unsupported(f"{mode} is only supported in rootless mode", "--userns auto gives it users of its own")
+        raise _no_keep_id(mode)
     if re.fullmatch(r"auto(:size=[1-9][0-9]{0,8})?", mode):
         return mode
     return _mode(mode, ("host", "auto", "auto:size=N"), "--userns: invalid USER mode", joins=True)
+
+
+def _no_keep_id(mode: str) -> Unsupported:
+    from core.rootless import outer_uid
+
+    if not outer_uid():
+        return Unsupported(f"{mode} is only supported in rootless mode", "--userns auto gives it users of its own")
+    return Unsupported(
+        f"--userns {mode}: without root an image's files cannot be shown to users of other numbers",
+        "root inside is you outside: without -u, what is written to a bind is yours",
+    )
 
 
 def _mode(given: str | None, known: Sequence[str], text: str, *, joins: bool = False) -> str:

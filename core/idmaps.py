@@ -81,14 +81,9 @@ def namespace(users: Sequence[Span], groups: Sequence[Span]) -> int:
 def mapped(path: str | bytes, userns: int, *, recursive: bool = False) -> int:
     """A descriptor of a copy of the mount at `path` in which files belong to whom the user namespace calls their owners on
     the disk: what its root writes there is root's. Raises OSError where the file system cannot do that."""
-    flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if recursive else 0)
-    tree = syscalls.open_tree(path, flags)
-    try:
-        syscalls.map_owners(tree, userns, recursive=recursive)
-    except BaseException:
-        os.close(tree)
-        raise
-    return tree
+    return syscalls.changed_copy(
+        path, lambda tree: syscalls.map_owners(tree, userns, recursive=recursive), recursive=recursive
+    )
 
 
 def be(uid: int, gid: int) -> None:

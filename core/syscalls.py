@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.libc import Int64, Structure, UInt, UInt64, ULong, byref, get_errno, sizeof
 from core.libc import libc as _libc
@@ -148,6 +148,18 @@ def open_tree(path: str | bytes, flags: int = OPEN_TREE_CLONE) -> int:
     it (with AT_RECURSIVE: with that), which is gone with the descriptor."""
     raw = os.fsencode(path)
     return _check(_libc.syscall(_SYS_OPEN_TREE, -100, raw, flags | _OPEN_TREE_CLOEXEC), raw)
+
+
+def changed_copy(path: str | bytes, change: Callable[[int], None], *, recursive: bool) -> int:
+    """A descriptor of a copy of the mount at `path`, with what is mounted in it if `recursive`, after `change` was done to it;
+    gone with the descriptor."""
+    tree = open_tree(path, OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0))
+    try:
+        change(tree)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
 
 
 def move_mount(tree: int, target: str | os.PathLike[str]) -> None:

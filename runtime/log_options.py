@@ -24,6 +24,11 @@ class LogOptions(Value):
     limit: int = LIMIT
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    @property
+    def files(self) -> int:
+        """How many files were asked for; conmon keeps one, of all their size."""
+        return int(self.options.get("max-file", "1"))
+
 
 def log_words(container: Container, directory: Path) -> list[str]:
     """What conmon is told. At the limit it begins a new file in place of the old one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from core.errors import InvalidInput, Unavailable
@@ -52,14 +51,11 @@ def make_tree(name: str, path: str, options: Mapping[str, str]) -> int:
 def _bound(device: str, attributes: int, *, recursive: bool) -> int:
     from core import syscalls
 
-    tree = syscalls.open_tree(device, syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if recursive else 0))
-    if attributes:
-        try:
+    def change(tree: int) -> None:
+        if attributes:
             syscalls.set_attributes(tree, attributes, recursive=recursive)
-        except BaseException:
-            os.close(tree)
-            raise
-    return tree
+
+    return syscalls.changed_copy(device, change, recursive=recursive)
 
 
 def _made(kind: str, device: str, parts: list[str], attributes: int) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import LamellaError, NotFound, Unavailable
+from core.forked import in_child
 from core.locks import FileLock
 from core.value import replace
 from runtime.box import Box
@@ -226,19 +227,10 @@ def _namespace(containers: Containers, keeper: int) -> int:
 
 
 def _in_child(work: Callable[[], object], what: str) -> None:
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except OSError as error:
-            code = error.errno or 1
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code:
-        raise Unavailable(f"{what}: {os.strerror(code).lower() if code > 0 else 'killed'}", "try again")
+    try:
+        in_child(work)
+    except OSError as error:
+        raise Unavailable(f"{what}: {str(error.strerror).lower()}", "try again") from error
 
 
 def release(containers: Containers, container: Container, *, ran: bool = False) -> None:

@@ -44,19 +44,11 @@ def mount(
 def _as_root_inside(maps: tuple[Sequence[Span], Sequence[Span]], lower: Sequence[str], place: Path) -> None:
     """overlayfs works with the rights of who mounts it, and on these mounts only those who are mapped can make a file."""
     from core import idmaps, syscalls
+    from core.forked import in_child
     from snapshot.mounting import mount_stack
 
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            idmaps.be(idmaps.outside(maps[0], 0), idmaps.outside(maps[1], 0))
-            mount_stack(lower, f"{place}/home", f"{place}/rootfs", syscalls.MS_NODEV)
-            code = 0
-        except OSError as error:
-            code = error.errno or 1
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        raise OSError(code, os.strerror(code) if code > 0 else "killed")
+    def work() -> None:
+        idmaps.be(idmaps.outside(maps[0], 0), idmaps.outside(maps[1], 0))
+        mount_stack(lower, f"{place}/home", f"{place}/rootfs", syscalls.MS_NODEV)
+
+    in_child(work)

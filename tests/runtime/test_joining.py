@@ -319,6 +319,11 @@ class TestLogs:
         done = lamella("create", *words, bb, check=False)
         assert done.returncode == 125 and text in done.stderr
 
+    def test_several_files_become_one_and_that_is_said(self, lamella: Lamella, bb: str) -> None:
+        said = lamella("create", "--log-opt", "max-size=10k", "--log-opt", "max-file=3", bb).stderr
+        assert said == "WARNING: max-file=3 keeps one file of 3 times the size\n"
+        assert lamella("create", "--log-opt", "max-size=10k", "--log-opt", "max-file=1", bb).stderr == ""
+
     def test_following_ends_at_the_instant_named(self, lamella: Lamella, bb: str) -> None:
         lamella("run", "-d", "--name", "web", "--network", "none", bb, "sh", "-c", "echo said; sleep 100")
         time.sleep(0.3)
