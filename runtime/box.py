@@ -56,12 +56,11 @@ class Box:
     def load_all(self, *, networks: bool = False) -> None:
         """Load the code that `fill` will need, while there is nothing better to do."""
         if networks:
-            import runtime.joining
+            pass
         import binascii  # noqa: F401
         import resource  # noqa: F401
 
-        import runtime.executable
-        import runtime.seccomp  # noqa: F401
+        import store.events  # noqa: F401
 
     def held(self) -> tuple[int, ...]:
         """Descriptors that the keeper has to inherit, and to keep open."""

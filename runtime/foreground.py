@@ -57,10 +57,10 @@ class Foreground:
             ready = container
             if any(mount.kind in ("volume", "image") for mount in container.mounts):
                 ready = self._with_volumes(containers, container, int(keeper or 0), lock)
+            containers.note(container, "start")  # before the keeper can tell of its end
             with contextlib.suppress(BrokenPipeError), os.fdopen(self._orders, "wb") as orders:
                 orders.write(ready.encode())
             lock.release()  # the keeper has inherited it
-            containers.note(container, "start")  # while it does
             if container.net is not None:
                 import runtime.leaving  # noqa: F401  # what its end will need
             code = self._code(container)
@@ -102,6 +102,7 @@ def _leaves_nothing(container: Container) -> bool:
 def _keep(orders: int, root: Path, state: Path, proc: int, lock: FileLock) -> int:
     from runtime.box import Box
     from runtime.container import Container
+    from runtime.directories import Directories
     from runtime.probe import choose
     from runtime.sealed import sealed
     from snapshot.choose import choose as choose_snapshotter
@@ -127,6 +128,7 @@ def _keep(orders: int, root: Path, state: Path, proc: int, lock: FileLock) -> in
         box.open_doors()
         code = _start(container, box, engine, spec, passing)
     if _leaves_nothing(container):
+        Directories(root).ended(container, code)  # before anybody can take the lock, and its end for a violent one
         lock.release_all()  # what the kernel still has to take down is in nobody's way
     return code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Lamella, needs
+from tests.suites.supervised import until
 
 pytestmark = needs("crun", "conmon")
 
@@ -28,6 +30,23 @@ class TestContainers:
         assert actions(lamella, "type=container") == ["create", "start", "die", "destroy"]
         line = lamella("events", "--since", "1h", "--until", "0s", "-f", "event=die").stdout
         assert line.endswith("(a=b, execDuration=0, exitCode=3, image=bb, name=job)\n")
+
+    def test_who_sweeps_before_its_starter_has_seen_its_end_tells_it_as_it_was(
+        self, lamella: Lamella, bb: str, store_root: Path
+    ) -> None:
+        words = ("run", "--rm", "-i", "--name", "job", "--network", "none", bb, "sh", "-c", "read go; exit 3")
+        starter = subprocess.Popen(
+            [sys.executable, "-m", "lamella", "--root", store_root, *words], cwd=ROOT, stdin=subprocess.PIPE
+        )
+        until(lambda: "job" in lamella("ps").stdout, 60)
+        starter.send_signal(signal.SIGSTOP)
+        assert starter.stdin
+        starter.stdin.close()
+        until(lambda: "job" not in lamella("ps").stdout, 60)
+        starter.send_signal(signal.SIGCONT)
+        assert starter.wait(60) == 3
+        assert actions(lamella, "type=container") == ["create", "start", "die", "destroy"]
+        assert "exitCode=3," in lamella("events", "--since", "1h", "--until", "0s", "-f", "event=die").stdout
 
     def test_one_in_the_background_dies_once(self, lamella: Lamella, bb: str) -> None:
         lamella("run", "-d", "--name", "web", "--network", "none", bb, "sleep", "100")
