@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.deadlines import Deadline, timed
 from core.errors import InvalidInput, LamellaError, NotFound, Unavailable, Unsupported
 from core.value import Value
 
@@ -64,8 +64,7 @@ class Plugin(Value):
         Raises PluginError with what the plug-in says against it, MethodMissing, and Unavailable where nobody answers, or
         not in time, or something that is no JSON object.
         """
-        end = time.monotonic() + seconds
-        connection = _connection(self, end)
+        connection = _connection(self, Deadline(seconds))
         try:
             data = b"" if body is None else json.dumps(body).encode()
             headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, "Host": self.name.replace("/", "_")}
@@ -194,23 +193,18 @@ def _stems(place: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
             yield entry.name
 
 
-def _connection(plugin: Plugin, end: float) -> HTTPConnection:
+def _connection(plugin: Plugin, end: Deadline) -> HTTPConnection:
     """A connection that no trickle of bytes keeps alive beyond `end`."""
     import socket
     from http.client import HTTPConnection
-
-    class Timed(socket.socket):
-        def recv_into(self, *args: Any) -> int:
-            self.settimeout(_left(end))
-            return super().recv_into(*args)
 
     class Connection(HTTPConnection):
         def connect(self) -> None:
             kind, _, rest = plugin.address.partition("://")
             family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
             host, _, port = rest.rpartition(":")
-            self.sock = Timed(family, socket.SOCK_STREAM)
-            self.sock.settimeout(_left(end))
+            self.sock = timed(socket.socket, end)(family, socket.SOCK_STREAM)
+            self.sock.settimeout(end.left())
             self.sock.connect(rest if kind == "unix" else (host, int(port)))
             if plugin.tls or kind == "https":
                 self.sock = _secured(self.sock, host, dict(plugin.tls), end)
@@ -218,23 +212,11 @@ def _connection(plugin: Plugin, end: float) -> HTTPConnection:
     return Connection("localhost")
 
 
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _secured(sock: Any, host: str, options: dict[str, Any], end: float) -> Any:
+def _secured(sock: Any, host: str, options: dict[str, Any], end: Deadline) -> Any:
     import ssl
 
-    class Timed(ssl.SSLSocket):
-        def recv_into(self, *args: Any) -> int:
-            self.settimeout(_left(end))
-            return super().recv_into(*args)
-
     context = ssl.create_default_context(cafile=options.get("CAFile") or None)
-    context.sslsocket_class = Timed
+    context.sslsocket_class = timed(ssl.SSLSocket, end)
     if options.get("InsecureSkipVerify"):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if options.get("CertFile"):

@@ -150,7 +150,8 @@ def _pipe() -> Iterator[tuple[int, int]]:
 
 
 class _Callers:
-    """Who has sent something to a UDP port, each with a socket of its own inside, so that the answers find back."""
+    """Who has sent something to a UDP port, each with a socket of its own inside, so that the answers find back. `_known` has
+    those first who have been still for longest: where there are too many it is they who are forgotten."""
 
     def __init__(self, listening: socket.socket, target: tuple[str, int]) -> None:
         self._listening, self._target = listening, target
@@ -162,14 +163,15 @@ class _Callers:
     def hear(self, fd: int) -> None:
         """Hand on what has come to `fd`. Raises OSError."""
         if fd != self._listening.fileno():
-            caller = self._by_socket[fd]
-            self._listening.sendto(self._known[caller][0].recv(_DATAGRAM), caller)
+            if caller := self._by_socket.get(fd):
+                self._listening.sendto(self._known[caller][0].recv(_DATAGRAM, socket.MSG_DONTWAIT), caller)
             return
         data, caller = self._listening.recvfrom(_DATAGRAM)
-        if caller in self._known or len(self._known) < _MOST:
-            sock = self._known[caller][0] if caller in self._known else self._meet(caller)
-            self._known[caller] = sock, time.monotonic()
-            sock.send(data)
+        if caller not in self._known and len(self._known) >= _MOST:
+            self._forget(next(iter(self._known)))
+        sock = self._known.pop(caller)[0] if caller in self._known else self._meet(caller)
+        self._known[caller] = sock, time.monotonic()
+        sock.send(data)
 
     def _meet(self, caller: Any) -> socket.socket:
         sock = socket.socket(self._listening.family, socket.SOCK_DGRAM)
@@ -182,9 +184,12 @@ class _Callers:
         """Those who have been still for a while."""
         before = time.monotonic() - _UDP_SECONDS
         for caller in [one for one, (_, last) in self._known.items() if last < before]:
-            sock, _ = self._known.pop(caller)
-            del self._by_socket[sock.fileno()]
-            sock.close()
+            self._forget(caller)
+
+    def _forget(self, caller: Any) -> None:
+        sock, _ = self._known.pop(caller)
+        del self._by_socket[sock.fileno()]
+        sock.close()
 
 
 def _udp(listening: socket.socket, target: tuple[str, int]) -> None:

@@ -45,6 +45,10 @@ def _hidden(name: str, networks: Networks, state: Path, proc: str) -> NetworkDri
     """An ordinary user's."""
     from network.hidden import Hidden
 
+    if name not in DRIVERS:
+        from network.remote import known
+
+        known(name)
     if name != Hidden.name:
         raise Unsupported(f"networks of the driver {name} need root", "use the driver bridge")
     return Hidden(networks, state, proc)
@@ -62,7 +66,7 @@ DRIVERS: dict[str, Callable[[Networks, Path], NetworkDriver]] = {
 
 def make_driver(name: str, networks: Networks, state: Path, proc: str = "/proc") -> NetworkDriver:
     """The driver of that name; whether a plug-in is there is seen when it is asked for something. `proc` is where the host's
-    processes are to be seen. Raises Unsupported for what only root can have."""
+    processes are to be seen. Raises Unsupported for what only root can have, NotFound for what nobody has."""
     if outer_uid() and name not in _FOR_EVERYBODY:
         return _hidden(name, networks, state, proc)
     maker = DRIVERS.get(name)

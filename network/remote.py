@@ -49,11 +49,7 @@ class Remote:
 
     def _plugin(self) -> Plugin:
         """Raises NotFound, in Docker's words; InvalidInput, Unavailable."""
-        try:
-            return find(self.name, KIND)
-        except PluginNotFound as error:
-            text = f"could not find plugin {self.name} in v1 plugin registry: {error.message}"
-            raise NotFound(text, f"{error.hint}; or use another driver (bridge, macvlan)") from error
+        return known(self.name, KIND)
 
     def _check_scope(self, answer: dict[str, Any]) -> None:
         if answer.get("Scope") not in ("local", "global"):
@@ -144,6 +140,16 @@ class Remote:
     def inspect(self, network: Network) -> dict[str, str]:
         there = [one for one in told(self._state) if one.network == network.id and one.endpoint]
         return {"endpoints": str(len(there))} if there else {}
+
+
+def known(name: str, kind: str = "") -> Plugin:
+    """The plug-in of that name; with `kind` it must say that it implements that. Raises as `core.plugins.find`, in Docker's
+    words where there is none."""
+    try:
+        return find(name, kind)
+    except PluginNotFound as error:
+        text = f"could not find plugin {name} in v1 plugin registry: {error.message}"
+        raise NotFound(text, f"{error.hint}; or use another driver (bridge, macvlan)") from error
 
 
 def _called(endpoint: Endpoint) -> str:

@@ -9,7 +9,9 @@ import contextlib
 import os
 import select
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 
 from core.errors import Conflict, LamellaError, Unavailable
@@ -24,7 +26,9 @@ from network.tables import NetworkNotFound, Networks
 
 _PATIENCE = 30.0  # seconds for an agent to begin
 _ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-_READY = b"ready"
+_OWN_WORDS = "\0"  # before what the agent says itself
+_READY = b"\0ready"
+_MOST = 1 << 16  # bytes of what it says
 
 
 @contextlib.contextmanager
@@ -72,10 +76,31 @@ def start(root: Path, state: Path) -> None:
         finally:
             os.close(tell)
         with os.fdopen(listen, "rb", buffering=0) as pipe:
-            said = pipe.read(4096) if select.select([pipe], [], [], _PATIENCE)[0] else b"it takes too long"
-    if said != _READY:
-        message, _, hint = (said or b"it was killed").decode(errors="replace").partition("\n")
+            said = _heard(pipe)
+    if not said.endswith(_READY):
+        message, _, hint = _why(said.decode(errors="replace")).partition("\n")
         raise Unavailable(f"the network agent cannot begin: {message}", hint or "try again")
+
+
+def _heard(pipe: FileIO) -> bytes:
+    """All that the agent says until it is at work, or has ended."""
+    said, end = b"", time.monotonic() + _PATIENCE
+    while not said.endswith(_READY) and len(said) < _MOST:
+        if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+            return b"it takes too long"
+        piece = pipe.read(4096)
+        if not piece:
+            break
+        said += piece
+    return said
+
+
+def _why(said: str) -> str:
+    """What an agent that has ended said of it: its own words, or the last line of what Python or the system wrote."""
+    _, own, words = said.rpartition(_OWN_WORDS)
+    return (
+        words if own else next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it was killed")
+    )
 
 
 def _spawn(root: Path, state: Path, tell: int) -> None:
@@ -86,7 +111,11 @@ def _spawn(root: Path, state: Path, tell: int) -> None:
     )
     if tell >= 0:
         os.set_inheritable(tell, True)
-    silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
+    silent: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)
+    ]
+    if tell >= 0:  # what it may still say when it cannot even begin
+        silent.append((os.POSIX_SPAWN_DUP2, tell, 2))
     os.posix_spawn(
         sys.executable,
         [sys.executable, "-S", "-E", "-c", program],
@@ -103,13 +132,16 @@ def tend(root: Path, state: Path, tell: int) -> None:
     try:
         serve(root, state, (lambda: _say(tell, _READY)) if tell >= 0 else None)
     except LamellaError as error:
-        _say(tell, f"{error.message}\n{error.hint or ''}".encode())
+        _say(tell, f"{_OWN_WORDS}{error.message}\n{error.hint or ''}".encode())
 
 
 def _say(tell: int, what: bytes) -> None:
     with contextlib.suppress(OSError):  # who asked has been killed, or has heard already
         os.write(tell, what)
         os.close(tell)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
 
 
 def serve(root: Path, state: Path, begun: Callable[[], None] | None) -> None:

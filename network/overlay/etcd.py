@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.closing import Closing
+from core.deadlines import Deadline, timed
 from core.errors import Unavailable
 from core.value import Value
 from network.overlay.settings import Cluster, place_of
 
-_SECONDS = 3.0  # for one answer; a healthy etcd takes milliseconds
+_SECONDS = 3.0  # for one whole answer; a healthy etcd takes milliseconds
 _MOST = 64 << 20  # bytes of one answer
 _UNAUTHENTICATED, _NOT_FOUND, _AWAY = 16, 5, (4, 8, 14)
 _BROKEN = (OSError, http.client.HTTPException)
@@ -55,6 +56,7 @@ class Etcd(Closing):
         self._urls = list(cluster.endpoints)
         self._connection: http.client.HTTPConnection | None = None
         self._token = ""
+        self._deadline = Deadline(_SECONDS)
 
     def close(self) -> None:
         """Harmless to repeat; it can be used again."""
@@ -107,6 +109,7 @@ class Etcd(Closing):
         return self._post(path, body)
 
     def _post(self, path: str, body: dict[str, Any]) -> http.client.HTTPResponse:
+        self._deadline.move(_SECONDS)
         if self._connection is None:
             self._connection = self._connect(self._urls[0])
         headers = {"Content-Type": "application/json"} | ({"Authorization": self._token} if self._token else {})
@@ -116,10 +119,11 @@ class Etcd(Closing):
     def _connect(self, url: str) -> http.client.HTTPConnection:
         tls, host, port = place_of(url)
         if not tls:
-            return http.client.HTTPConnection(host, port, timeout=_SECONDS)
+            return _Timed(host, port, self._deadline)
         import ssl
 
         context = ssl.create_default_context(cafile=self._cluster.ca or None)
+        context.sslsocket_class = timed(ssl.SSLSocket, self._deadline)
         if self._cluster.cert:
             context.load_cert_chain(self._cluster.cert, self._cluster.key or None)
         return http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
@@ -160,11 +164,8 @@ class Etcd(Closing):
         etcd goes, no longer knows that revision, or has said nothing for `patience` seconds."""
         wanted = {"key": text64(prefix), "range_end": text64(after(prefix)), "start_revision": str(revision)}
         answer = self._ask("/v3/watch", {"create_request": wanted})
-        sock = self._connection.sock if self._connection is not None else None
-        if isinstance(sock, socket.socket):
-            sock.settimeout(patience)
         try:
-            while line := answer.readline(_MOST):
+            while line := self._line(answer, patience):
                 said = _object(line).get("result", {"canceled": True})
                 if said.get("canceled"):
                     break
@@ -174,6 +175,24 @@ class Etcd(Closing):
         finally:
             self.close()
         raise EtcdAway(self._urls, "the watch has ended")
+
+    def _line(self, answer: http.client.HTTPResponse, patience: float) -> bytes:
+        self._deadline.move(patience)
+        return answer.readline(_MOST)
+
+
+class _Timed(http.client.HTTPConnection):
+    """One on which every answer has to be there at the deadline, as it is then."""
+
+    def __init__(self, host: str, port: int, deadline: Deadline) -> None:
+        super().__init__(host, port, timeout=_SECONDS)
+        self._timed = timed(socket.socket, deadline)
+
+    def connect(self) -> None:
+        super().connect()
+        made = self.sock
+        self.sock = self._timed(made.family, made.type, made.proto, fileno=made.detach())
+        self.sock.settimeout(_SECONDS)
 
 
 def text64(text: str | bytes) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from network import doors
 from network.doors import open_doors
 from tests.conftest import needs
 
@@ -108,3 +109,27 @@ def _connected(place: tuple[str, int]) -> socket.socket:
             if time.monotonic() > end:
                 raise
             time.sleep(0.02)
+
+
+def test_where_too_many_send_those_are_forgotten_who_were_still_for_longest(
+    echo: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "_MOST", 3)
+    with socket.socket(type=socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        known = doors._Callers(listening, ("127.0.0.1", echo))
+        callers = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(6)]
+        for number in (0, 1, 2, 0, 3, 4, 0, 5):
+            callers[number].settimeout(30)
+            callers[number].sendto(b"%d" % number, listening.getsockname())
+            for _ in range(2):  # there, and back
+                ((fd, _), *_) = known.poll.poll(30)
+                known.hear(fd)
+            assert callers[number].recv(100) == b"%d" % number
+        assert [caller[1] for caller in known._known] == [callers[n].getsockname()[1] for n in (4, 0, 5)]
+        known.hear(10**6)  # of one who has just been forgotten
+        for caller in list(known._known):
+            known._forget(caller)
+        known.poll.close()
+    for caller in callers:
+        caller.close()

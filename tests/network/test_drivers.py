@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, Unsupported
 from network.bridge import Bridge
 from network.hub import Hub
 from network.macvlan import MODE, Macvlan
@@ -82,4 +82,12 @@ def test_there_is_one_host_and_one_none(hub: Hub) -> None:
 
 def test_a_driver_that_is_not_here_is_said_by_name(hub: Hub) -> None:
     with pytest.raises(NotFound, match='could not find plugin weave in v1 plugin registry: plugin "weave" not found'):
+        hub.create(Network("", "second", "weave", ""))
+
+
+def test_an_ordinary_user_hears_what_needs_root_and_what_nobody_has(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("network.drivers.outer_uid", lambda: 1000)
+    with pytest.raises(Unsupported, match="networks of the driver macvlan need root"):
+        hub.create(Network("", "second", "macvlan", ""))
+    with pytest.raises(NotFound, match="could not find plugin weave in v1 plugin registry"):
         hub.create(Network("", "second", "weave", ""))

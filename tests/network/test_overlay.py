@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.errors import Conflict, InvalidInput, Unsupported
+from core.errors import Conflict, InvalidInput, Unavailable, Unsupported
 from core.value import replace
 from network.hub import Hub
 from network.model import Endpoint, Network, Subnet
@@ -20,6 +24,7 @@ from network.overlay.etcd import Etcd, EtcdAway, EtcdRefused, Item, absent, dele
 from network.overlay.records import ENDPOINTS, NETWORKS, belongs, network_of, records, remote_of
 from network.overlay.settings import Cluster
 from network.tables import new_id
+from runtime import overlaying
 from tests.conftest import free_port, needs
 from tests.suites.certificates import authority
 from tests.suites.etcds import OwnEtcd
@@ -286,3 +291,57 @@ def test_etcd_s_certificate_is_checked_and_a_user_is_let_in_by_a_password(tmp_pa
         for user, password in (("root", "wrong"), ("", ""), ("lamella", "lamella's")):
             with Etcd(replace(told, user=user, password=password)) as other, pytest.raises(EtcdRefused):
                 other.get("/lamella/x")
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n"])
+def test_an_etcd_that_only_trickles_is_away(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr("network.overlay.etcd._SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=trickle, args=(server, head), daemon=True).start()
+        began = time.monotonic()
+        with Etcd(Cluster((f"http://127.0.0.1:{server.getsockname()[1]}",), "192.0.2.9", HOST)) as etcd:
+            with pytest.raises(EtcdAway, match=r"no answer in time|timed out"):
+                etcd.get("/lamella/x")
+            with pytest.raises(EtcdAway):
+                list(etcd.watch("/lamella/", 1, 0.5))
+        assert time.monotonic() - began < 60  # the trickle goes on for longer
+
+
+def trickle(server: socket.socket, head: bytes) -> None:
+    """Answer each caller with a byte now and then."""
+    with contextlib.suppress(OSError):
+        while True:
+            caller, _ = server.accept()
+            threading.Thread(target=drip, args=(caller, head), daemon=True).start()
+
+
+def drip(caller: socket.socket, head: bytes) -> None:
+    with caller, contextlib.suppress(OSError):
+        caller.recv(1000)
+        caller.sendall(head or b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(1000):
+            caller.sendall(b"x")
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo one >&2; echo 'no such library' >&2; exit 127", "cannot begin: no such library"),
+        ("kill -9 $$", "cannot begin: it was killed"),
+    ],
+)
+def test_an_agent_that_fails_at_once_is_told_by_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+    with pytest.raises(Unavailable, match=said):
+        overlaying.start(tmp_path, tmp_path)
+
+
+def test_an_agent_that_may_not_begin_says_why_itself(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot begin: overlay networks need etcd"):
+        overlaying.start(tmp_path, tmp_path)
