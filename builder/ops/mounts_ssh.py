@@ -124,10 +124,15 @@ def _agent_with(keys: tuple[str, ...], place: Path) -> Iterator[str]:
 
 def _wait_for(path: Path, agent: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _START_SECONDS
-    while not path.exists():
+    while not _is_listening(path):  # it has its name a moment before
         if agent.poll() is not None or time.monotonic() > end:
             raise Unavailable("ssh-agent does not start", "try `ssh-agent -D` by hand")
         time.sleep(0.002)
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client, short_path(path) as name:
+        return client.connect_ex(name) == 0
 
 
 def _add(program: str, key: str, place: Path) -> None:

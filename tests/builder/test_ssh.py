@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -121,6 +122,26 @@ def test_a_key_with_a_passphrase_or_none_at_all_is_an_error(tmp_path: Path) -> N
         through(Agent(str(tmp_path / "gone")), tmp_path / "x"),
     ):
         pass
+
+
+SLOW = """#!{python}
+import os, socket, time
+early = socket.socket(socket.AF_UNIX)
+early.bind("agent")  # as a name that nobody listens at
+time.sleep(0.3)
+os.unlink("agent")
+os.execv({agent!r}, ["ssh-agent", "-D", "-a", "agent"])
+"""
+
+
+def test_an_agent_for_keys_may_take_its_time(key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "bin/ssh-agent"
+    slow.parent.mkdir()
+    slow.write_text(SLOW.format(python=sys.executable, agent=shutil.which("ssh-agent")))
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    with through(Agent(keys=(str(key),)), tmp_path / "place") as environ:
+        assert "ED25519" in client(environ, "ssh-add", "-l").stdout
 
 
 def test_a_step_gets_the_agents_that_it_asks_for(build, agent: str, key: Path) -> None:
