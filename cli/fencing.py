@@ -9,6 +9,7 @@ from cli.isolation_flags import isolation
 from cli.limit_flags import limits
 from core.value import replace
 from runtime import cgroups
+from runtime.capabilities import may_exceed_limits
 from runtime.isolating import clamped, has_apparmor, has_selinux, limit_of
 from runtime.isolation import Isolation
 from runtime.limit_checks import settle
@@ -40,7 +41,7 @@ def _possible(walls: Isolation) -> tuple[Isolation, list[str]]:
         warnings.append(f"this host has no AppArmor: --security-opt apparmor={walls.apparmor} changes nothing")
     if set(walls.labels) - {"disable"} and not has_selinux():
         warnings.append(f"this host has no SELinux: --security-opt label={walls.labels[-1]} changes nothing")
-    if walls.oom_score_adj < oom_score() and not may_lower():
+    if walls.oom_score_adj < oom_score() and not may_exceed_limits():
         warnings.append(f"this process may not lower the OOM score to {walls.oom_score_adj}: --oom-score-adj discarded")
         walls = replace(walls, oom_score_adj=0)
     restricted = [text for text in walls.devices if not text.endswith("rwm")]
@@ -54,11 +55,3 @@ def oom_score() -> int:
     """This process's own."""
     with open("/proc/self/oom_score_adj", encoding="ascii") as file:
         return int(file.read())
-
-
-def may_lower() -> bool:
-    """Whether a process of ours may get a lower OOM score (CAP_SYS_RESOURCE)."""
-    from core.syscalls import has_capability
-    from runtime.capabilities import ALL
-
-    return has_capability(ALL.index("CAP_SYS_RESOURCE"))

@@ -50,3 +50,12 @@ def available(names: Iterable[str]) -> list[str]:
     from core.syscalls import has_capability
 
     return [name for name in names if has_capability(ALL.index(name))]
+
+
+def may_exceed_limits() -> bool:
+    """Whether this process may raise hard limits and lower OOM scores: CAP_SYS_RESOURCE, which counts for nothing in an ordinary
+    user's namespace."""
+    from core.rootless import outer_uid
+    from core.syscalls import has_capability
+
+    return not outer_uid() and has_capability(ALL.index("CAP_SYS_RESOURCE"))

@@ -91,12 +91,11 @@ def limit_of(text: str) -> Limit:
 
 def clamped(text: str) -> Limit:
     """As `limit_of`, but never above what this process could pass on: without CAP_SYS_RESOURCE, its own hard limit."""
-    from core.syscalls import has_capability
-    from runtime.capabilities import ALL
+    from runtime.capabilities import may_exceed_limits
 
     limit = limit_of(text)
     ceiling = resource.getrlimit(getattr(resource, f"RLIMIT_{limit.name.upper()}"))[1]
-    if ceiling == resource.RLIM_INFINITY or has_capability(ALL.index("CAP_SYS_RESOURCE")):
+    if ceiling == resource.RLIM_INFINITY or may_exceed_limits():
         return limit
     soft, hard = (ceiling if value < 0 or value > ceiling else value for value in (limit.soft, limit.hard))
     return Limit(limit.name, soft, hard)

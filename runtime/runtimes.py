@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unsupported
+from core.rootless import outer_uid
 from core.value import replace
 from runtime import cgroups
 from runtime.container import Container
@@ -15,11 +16,16 @@ _CGROUP_OPTIONS = {"crun": ("--cgroup-manager=cgroupfs",)}
 
 
 def engine_for(container: Container, usual: Engine) -> Engine:
-    """The engine for `container` where `usual` is this machine's. Raises InvalidInput for a runtime that is not there."""
+    """The engine for `container` where `usual` is this machine's. Raises InvalidInput for a runtime that is not there,
+    Unsupported for one that cannot start here."""
     if container.plain:
         return usual
     wanted = container.isolation.runtime if container.isolation else ""
     engine = find(wanted) if wanted else usual
+    if engine.path and engine.name != "crun" and outer_uid() and not cgroups.controllers():
+        raise Unsupported(
+            f"{engine.name} wants a cgroup, and an ordinary user can write none here", "use --runtime crun"
+        )
     if engine.name == "runsc":  # whose network stack is its own: it must be told that there is nothing to take over
         network = container.network if container.network in ("host", "none") else "sandbox"
         engine = replace(engine, options=(*engine.options, f"--network={network}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -126,6 +127,26 @@ def test_limits_that_nobody_can_keep_here_are_told_once(user: Ordinary) -> None:
         pytest.skip("a v2 host may have given the user a cgroup")
     ran = user.lamella("run", "--rm", *NONE, "-m", "64m", "--pids-limit", "9", "bb", "true")
     assert ran.stderr.count("WARNING") == 1 and "--memory, --pids-limit" in ran.stderr
+
+
+@pytest.mark.parametrize("runtime", ["runc", "runsc"])
+def test_a_runtime_that_wants_a_cgroup_is_refused(user: Ordinary, runtime: str) -> None:
+    if not shutil.which(runtime) or os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        pytest.skip(f"needs {runtime}, and a host that gives the user no cgroup")
+    ran = user.lamella("run", "--rm", "--runtime", runtime, *NONE, "bb", "true", check=False)
+    assert ran.returncode == 125 and f"lamella: {runtime} wants a cgroup" in ran.stderr
+
+
+def test_limits_above_the_users_own_are_cut_to_them_and_told(user: Ordinary) -> None:
+    ran = user.lamella("run", "--rm", *NONE, "--ulimit", "nofile=99999999", "bb", "sh", "-c", "ulimit -n")
+    assert int(ran.stdout) < 99999999 and "ulimit nofile 99999999:99999999 is above" in ran.stderr
+    ran = user.lamella("run", "--rm", *NONE, "--oom-score-adj", "-999", "bb", "echo", "fine")
+    assert ran.stdout == "fine\n" and "may not lower the OOM score to -999" in ran.stderr
+
+
+def test_keep_id_is_refused_with_what_helps(user: Ordinary) -> None:
+    ran = user.lamella("run", "--rm", "--userns", "keep-id", *NONE, "bb", "true", check=False)
+    assert ran.returncode == 125 and "root inside is you outside" in ran.stderr
 
 
 def test_kill_9_of_run_leaves_nothing(user: Ordinary) -> None:
