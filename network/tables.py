@@ -85,11 +85,13 @@ class Networks:
         return Network.decode(row[0]) if row else None
 
     def add(self, network: Network) -> None:
-        """Write a new network down. Raises Conflict where the name is taken."""
+        """Write a new network down, which this host may just have learnt from the others. Raises Conflict where the name is
+        taken."""
         try:
             with self.transaction() as connection:
                 values = (network.id, network.name, network.encode())
-                connection.execute("INSERT INTO networks VALUES (?, ?, ?)", values)
+                same = "ON CONFLICT (id) DO UPDATE SET data = excluded.data"
+                connection.execute(f"INSERT INTO networks VALUES (?, ?, ?) {same}", values)
         except sqlite.IntegrityError as error:
             raise Conflict(f"network with name {network.name} already exists", "choose another name") from error
 

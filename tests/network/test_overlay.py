@@ -128,6 +128,15 @@ def test_an_address_where_no_host_can_reach_us_is_refused(text: str) -> None:
         settings.underlay_of(text, ["http://127.0.0.1:2379"])
 
 
+def test_a_network_may_be_learnt_while_it_is_still_being_written_down_where_it_was_made(hub: Hub) -> None:
+    network = Network(new_id(), "ov", "overlay", "")
+    for _ in range(2):
+        hub.networks.add(network)
+    with pytest.raises(Conflict):
+        hub.networks.add(replace(network, id=new_id()))
+    assert [one.id for one in hub.networks.all() if one.name == "ov"] == [network.id]
+
+
 def test_without_an_etcd_there_are_no_overlay_networks(hub: Hub) -> None:
     with pytest.raises(Unsupported, match="does not know one") as caught:
         hub.create(Network("", "ov", "overlay", ""))
