@@ -11,8 +11,11 @@ _URIS = "urllib.parse"
 
 
 def load_pathlib() -> None:
-    """Load it; a method that needs more loads that when it is called. For a process without threads; harmless to repeat."""
-    if "pathlib" in sys.modules:
+    """Load it; a method that needs more loads that when it is called. For a process without threads; harmless to repeat.
+
+    Later Pythons use more of it at once: there this does nothing.
+    """
+    if "pathlib" in sys.modules or sys.version_info[:2] != (3, 11):
         return
     for_now: dict[str, ModuleType] = {name: _Later(name) for name in _RARE if name not in sys.modules}
     if _URIS not in sys.modules:
@@ -21,8 +24,6 @@ def load_pathlib() -> None:
     sys.modules.update(for_now)
     try:
         import pathlib  # noqa: F401
-    except ImportError:  # another Python's, which needs more: it is loaded as it is
-        pass
     finally:
         for name in for_now:
             del sys.modules[name]
