@@ -166,7 +166,9 @@ def needed(store: Store, kind: str, value: str) -> bool:
     """Whether the catalog has a user for the blob, layer or directory (by the catalog's own definition)."""
     from store import catalog
 
-    return bool(store.database.read().execute(f"SELECT {catalog.needed(kind, '?1')}", (value,)).fetchone()[0])
+    return bool(
+        store.database.read().execute(f"SELECT {catalog.needed(kind, '@value')}", {"value": value}).fetchone()[0]
+    )
 
 
 def leftovers(store: Store) -> int:

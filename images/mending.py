@@ -68,7 +68,7 @@ class Mending:
         for id in sorted(ids):
             with self._store.transaction() as connection:
                 connection.execute(
-                    "DELETE FROM image_layers WHERE image = ?1 AND ?1 NOT IN (SELECT id FROM images)", (id,)
+                    "DELETE FROM image_layers WHERE image = @id AND @id NOT IN (SELECT id FROM images)", {"id": id}
                 )
             if self._enter_again(id):
                 self._did("image", id, "entered it again, by its config and manifest")

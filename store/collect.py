@@ -174,6 +174,6 @@ def _note_strays(store: Store) -> None:
 def _note(store: Store, kind: str, values: Iterable[str]) -> None:
     with store.database.write(durable=False) as connection:
         connection.executemany(
-            f"INSERT OR IGNORE INTO garbage SELECT '{kind}', ?1 WHERE NOT {needed(kind, '?1')}",
-            ((value,) for value in values),
+            f"INSERT OR IGNORE INTO garbage SELECT '{kind}', @value WHERE NOT {needed(kind, '@value')}",
+            ({"value": value} for value in values),
         )

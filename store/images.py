@@ -147,7 +147,7 @@ class Images:
         try:
             return ImageConfig.parse(self._blobs.read(id, MAX_CONFIG_BYTES))
         except BlobNotFound:
-            if self._database.read().execute(f"SELECT {needed('blob', '?1')}", (id,)).fetchone()[0]:
+            if self._database.read().execute(f"SELECT {needed('blob', '@value')}", {"value": id}).fetchone()[0]:
                 raise
             raise NotFound(f"image {id.short} was removed meanwhile", "pull or build it again") from None
 

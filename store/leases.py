@@ -47,24 +47,26 @@ class Lease:
 
     def hold_blob(self, digest: Digest) -> None:
         """Keep the blob, which may only be about to come. Harmless to repeat, as are the other two."""
-        self._hold("SELECT 'blob', ?1", digest)
+        self._hold("SELECT 'blob', @value", digest)
 
     def hold_layer(self, diff_id: DiffID) -> None:
         """Keep the layer, its directory and its blob."""
-        self._hold("SELECT 'layer', ?1", diff_id)
+        self._hold("SELECT 'layer', @value", diff_id)
 
     def hold_image(self, id: Digest) -> None:
         """Keep the image with its config, manifest and layers: prune passes it by, and what rmi takes stays readable."""
         self._hold(
-            "SELECT 'image', ?1 UNION ALL SELECT 'blob', ?1 UNION ALL SELECT 'blob', manifest_digest FROM images WHERE id = ?1"
-            " UNION ALL SELECT 'layer', diff_id FROM image_layers WHERE image = ?1",
+            "SELECT 'image', @value UNION ALL SELECT 'blob', @value UNION ALL SELECT 'blob', manifest_digest FROM images WHERE id = @value"
+            " UNION ALL SELECT 'layer', diff_id FROM image_layers WHERE image = @value",
             id,
         )
 
     def _hold(self, what: str, value: str) -> None:
         self._used = True
         with self._database.write(durable=False) as connection:
-            connection.execute(f"INSERT OR IGNORE INTO leases SELECT *, ?2 FROM ({what})", (value, self.name))
+            connection.execute(
+                f"INSERT OR IGNORE INTO leases SELECT *, @lease FROM ({what})", {"value": value, "lease": self.name}
+            )
 
     def release(self) -> None:
         """Let go of everything. Harmless to repeat."""
@@ -143,8 +145,8 @@ def forget(database: Database, lease: str) -> None:
         rows = connection.execute("DELETE FROM leases WHERE lease = ? RETURNING kind, value", (lease,)).fetchall()
         for kind in ("blob", "layer"):
             connection.executemany(
-                f"INSERT OR IGNORE INTO garbage SELECT '{kind}', ?1 WHERE NOT {needed(kind, '?1')}",
-                [(row[1],) for row in rows if row[0] == kind],
+                f"INSERT OR IGNORE INTO garbage SELECT '{kind}', @value WHERE NOT {needed(kind, '@value')}",
+                [{"value": row[1]} for row in rows if row[0] == kind],
             )
 
 

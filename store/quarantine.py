@@ -101,7 +101,7 @@ class Quarantine:
                 ),
             )  # fmt: skip
             connection.execute(
-                "INSERT OR IGNORE INTO leases SELECT 'directory', ?1, lease FROM leases WHERE kind = 'layer' AND value = ?2",
+                "INSERT OR IGNORE INTO leases SELECT 'directory', ?, lease FROM leases WHERE kind = 'layer' AND value = ?",
                 (layer.directory, layer.diff_id),
             )
             connection.execute("INSERT OR IGNORE INTO garbage VALUES ('directory', ?)", (layer.directory,))

@@ -104,8 +104,8 @@ class Tags:
     def images_of_repository(self, repository: str) -> list[Digest]:
         """The images that have a tag or a digest in the repository (full form, with its registry)."""
         rows = self._database.read().execute(
-            "SELECT image FROM tags WHERE repository = ?1 UNION SELECT image FROM repository_digests WHERE repository = ?1",
-            (repository,),
+            "SELECT image FROM tags WHERE repository = @repository UNION SELECT image FROM repository_digests WHERE repository = @repository",
+            {"repository": repository},
         )
         return [Digest(row[0]) for row in rows]
 

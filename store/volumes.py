@@ -112,8 +112,8 @@ class Volumes:
     def beginning(self, prefix: str, limit: int) -> list[str]:
         """The names that begin with `prefix`, at most `limit`."""
         rows = self._database.read().execute(
-            "SELECT name FROM volumes WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name LIMIT ?2",
-            (prefix, limit),
+            "SELECT name FROM volumes WHERE name >= @prefix AND substr(name, 1, length(@prefix)) = @prefix ORDER BY name LIMIT @limit",
+            {"prefix": prefix, "limit": limit},
         )
         return [row[0] for row in rows]
 
@@ -187,9 +187,9 @@ class Volumes:
         """Delete the row of a volume of the local driver, unless somebody has it. Harmless to repeat."""
         with self._database.write() as connection:
             connection.execute(
-                "DELETE FROM volumes WHERE name = ?1 AND driver = ?2"
-                " AND NOT EXISTS (SELECT 1 FROM hold_volumes WHERE volume = ?1)",
-                (name, LOCAL),
+                "DELETE FROM volumes WHERE name = @name AND driver = @driver"
+                " AND NOT EXISTS (SELECT 1 FROM hold_volumes WHERE volume = @name)",
+                {"name": name, "driver": LOCAL},
             )
 
     def sweep(self) -> int:
