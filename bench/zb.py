@@ -7,7 +7,6 @@ manifest (HEAD, then GET), the config and the layer. Clients are processes, each
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import multiprocessing
 import os
@@ -18,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from bench.wire import Body, Connection
+
 MIB = 1_000_000  # zb counts in powers of ten
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
-PIECE = 1 << 20
 _content: dict[int, bytes] = {}
 
 
@@ -40,20 +40,15 @@ class Client:
     """One connection to one registry."""
 
     def __init__(self, address: str) -> None:
-        self._connection = http.client.HTTPConnection(address, timeout=300)
+        self._connection = Connection(address)
 
-    def ask(
-        self, method: str, path: str, body: bytes | bytearray | memoryview | None = None, *statuses: int, kind: str = ""
-    ) -> str:
+    def ask(self, method: str, path: str, body: Body | None = None, *statuses: int, kind: str = "") -> str:
         """The Location of an answer that must have one of `statuses`; its body is read to the end."""
         headers = {"Content-Type": kind} if kind else {}
-        self._connection.request(method, path, body, {**headers, "Accept": MANIFEST})
-        response = self._connection.getresponse()
-        while response.read(PIECE):
-            pass
-        if response.status not in (statuses or (200,)):
-            raise RuntimeError(f"{method} {path}: {response.status}")
-        return response.getheader("Location") or ""
+        status, location = self._connection.ask(method, path, body, {**headers, "Accept": MANIFEST})
+        if status not in (statuses or (200,)):
+            raise RuntimeError(f"{method} {path}: {status}")
+        return location
 
     def push_blob(self, name: str, data: bytes | bytearray, digest: str, pieces: int) -> None:
         """By one PUT, or by so many PATCHes of unsaid range and an empty PUT."""
