@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import Integrity
+from core.errors import Integrity, Unavailable
 from core.files import fsync_directory, make_directories
 from image.digest import Digest
-from registry.server.storage.model import Model
+from registry.server.storage.model import Compared, Model
 from registry.server.storage.protocol import UploadBusy
 from store.blobs import Blob
 
@@ -30,6 +30,7 @@ READ_BYTES = 1 << 20
 REMEMBERED = 1000
 FLUSH_BYTES = 8 << 20
 UNTOLD_BYTES = 128 << 20  # so much of what may be known, or may never be finished, is not worth the disk's time
+JOINED_BYTES = 64 << 10
 KEPT_BYTES = 1 << 30  # so much is copied for the sake of a client that may come back
 
 
@@ -56,6 +57,7 @@ class DiskUploads:
         self.directory = directory
         self.place = place
         self.sync = sync
+        self.compared = Compared()
         self._hashed: dict[str, Hashed] = {}
         self._guard = threading.Lock()
 
@@ -133,7 +135,7 @@ class DiskUpload:
         """See Upload. Where there is such a blob nothing is written as long as the bytes are its own."""
         if self.offset:
             return
-        self._model = Model.find(self._uploads.place(digest), size)
+        self._model = Model.find(self._uploads.place(digest), size, self._uploads.compared)
         if self._model is None:
             self._flush_at = FLUSH_BYTES
         elif self._hashed.algorithm != digest.algorithm:
@@ -141,28 +143,39 @@ class DiskUpload:
 
     def append(self, pieces: Sequence[bytes]) -> None:
         """See Upload."""
+        if sum(map(len, pieces)) < len(pieces) * JOINED_BYTES:
+            pieces = [b"".join(pieces)]  # each write and each update hands the interpreter's lock back and forth once
+        for data in pieces:
+            self._add(data)
+        self._start_flushing()
+
+    def _add(self, data: bytes) -> None:
+        repeated = self._model is not None and self._model.has(data, self.offset)
+        if not repeated:
+            self._write_model()
         in_step = self._hashed.count == self.offset
-        # one large write and one large update: each hands the interpreter's lock back and forth once
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._model is not None and self._model.has(data, self.offset):
+        if repeated:
             self.offset += len(data)
         else:
-            in_step = not self._write_model() and in_step
             self._write(memoryview(data))
         if in_step:
             self._hashed.update(data)
-        self._start_flushing()
 
-    def _write_model(self) -> bool:
-        """Write what came so far, where there was no need to. It will be hashed as it stands on the disk."""
+    def _write_model(self) -> None:
+        """Write what came so far, where there was no need to. Raises Unavailable, with nothing left of it, where the blob was
+        changed meanwhile."""
         model, self._model = self._model, None
         if model is None:
-            return False
+            return
         with model:
-            size, self.offset, self._hashed = self.offset, 0, Hashed(self._hashed.algorithm)
+            size, came, self.offset, self._hashed = self.offset, self._hashed, 0, Hashed(self._hashed.algorithm)
             while data := model.read(min(READ_BYTES, size - self.offset), self.offset):
                 self._write(memoryview(data))
-        return True
+                self._hashed.update(data)
+        if self._hashed.digest() != came.digest():
+            os.ftruncate(self._open, 0)
+            self.offset, self._hashed = 0, Hashed(came.algorithm)
+            raise Unavailable("the blob was changed while the upload was compared with it", "upload it again")
 
     def _start_flushing(self) -> None:
         """Let the disk begin now, without waiting, so that the fsync at the end finds little to do.
@@ -182,22 +195,22 @@ class DiskUpload:
 
     def repeats(self, expected: Digest) -> bool:
         """See Upload."""
-        place = self._uploads.place(expected)
         if self._model is not None:  # which had every byte
-            return self._model.is_at(place, self.offset) and self._digest(expected.algorithm) == expected
-        model = Model.find(place, self.offset)
+            return self._digest(expected.algorithm) == expected and self._model.stands(self.offset)
+        model = Model.find(self._uploads.place(expected), self.offset, self._uploads.compared)
         if model is None:
             return False
         with model:
-            return self._digest(expected.algorithm) == expected and model.same(self._open)
+            known = self._digest(expected.algorithm) == expected and model.same(self._open)
+            return known and model.stands(self.offset)
 
     def commit(self, expected: Digest) -> Blob:
         """See Upload. Order: fsync of the bytes, rename to the blob's place, fsync of the directory."""
-        self._write_model()
         found = self._digest(expected.algorithm)
         if found != expected:
             self.cancel()
             raise Integrity(f"the bytes hash to {found}, not to {expected}", "upload them again")
+        self._write_model()
         target = self._uploads.place(expected)
         sync = self._uploads.sync
         if sync:
@@ -211,6 +224,8 @@ class DiskUpload:
 
     def _digest(self, algorithm: str) -> Digest:
         """Of the whole file: what was not hashed while it came in is read again."""
+        if self._hashed.algorithm != algorithm:
+            self._write_model()
         hashed = self._hashed if self._hashed.algorithm == algorithm else Hashed(algorithm)
         buffer = memoryview(bytearray(READ_BYTES if hashed.count < self.offset else 0))
         while hashed.count < self.offset:
@@ -245,7 +260,7 @@ class DiskUpload:
     def _keep(self) -> None:
         """Have on the disk what came, for who goes on: a full disk, or the end of this process, cost the client that alone."""
         if self._model is None or self.offset <= KEPT_BYTES:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, Unavailable):
                 self._write_model()
             self._uploads.remember(self._id, self._hashed)
 
