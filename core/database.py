@@ -46,12 +46,14 @@ class Database:
     def _connection(self) -> sqlite.Connection:
         connection: sqlite.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._connect()
+            connection = self.connect()
             self._local.connection = connection
             self._connections.append((get_ident(), connection))
         return connection
 
-    def _connect(self) -> sqlite.Connection:
+    def connect(self) -> sqlite.Connection:
+        """One more connection, which the caller closes: for threads that take turns with it in `write`, so that each finds in
+        its memory what the one before has read or written. Raises as opening does."""
         if not self._has_small_blocks():
             return self._open()
         from core import shared_memory
@@ -132,14 +134,15 @@ class Database:
             connection.execute("COMMIT")
 
     @contextlib.contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[sqlite.Connection]:
-        """One transaction (BEGIN IMMEDIATE): durable when the block ends well, undone when it raises. Nests by joining.
+    def write(self, *, durable: bool = True, by: sqlite.Connection | None = None) -> Iterator[sqlite.Connection]:
+        """One transaction (BEGIN IMMEDIATE): durable when the block ends well, undone when it raises. Nests by joining. With
+        this thread's connection, or the one that is named.
 
         With `durable` off a power loss may undo it, together with nothing that was durable before: for what means
         nothing after a restart (leases) or is no loss (when something was last used).
         Raises Unavailable when another process holds the file longer than a minute, or the disk is full.
         """
-        connection = self._connection()
+        connection = by or self._connection()
         if connection.in_transaction:
             yield connection
             return

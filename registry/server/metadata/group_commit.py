@@ -28,6 +28,7 @@ class GroupCommit:
         self._turn = threading.Lock()
         self._guard = threading.Lock()
         self._waiting: list[_Job[Any]] = []
+        self._connection: sqlite3.Connection | None = None  # of whoever has the turn
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in a transaction; returns when that is durable. What `work` raises undoes its part alone."""
@@ -45,15 +46,26 @@ class GroupCommit:
         with self._guard:
             jobs, self._waiting = self._waiting, []
         try:
-            with self._database.write() as connection:
-                for job in jobs:
-                    _attempt(job, connection)
+            self._connection = self._connection or self._database.connect()
+            with self._database.write(by=self._connection) as connection:
+                if len(jobs) == 1:
+                    jobs[0].result = jobs[0].work(connection)
+                else:
+                    for job in jobs:
+                        _attempt(job, connection)
         except BaseException as error:
             for job in jobs:  # the commit failed: nothing of the whole group is there
                 job.error = job.error or error
         finally:
             for job in jobs:
                 job.done = True
+
+    def close(self) -> None:
+        """When nobody writes any more. Harmless to repeat."""
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
 
 
 def _attempt(job: _Job[Any], connection: sqlite3.Connection) -> None:

@@ -27,6 +27,7 @@ class SqliteMetadata(SqliteUpkeep):
         return int(self._database.read().execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
+        self._writer.close()
         self._database.close()
 
     # --- blobs

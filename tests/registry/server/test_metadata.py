@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
 import threading
 import time
@@ -15,7 +16,7 @@ from core.database import Database
 from core.errors import InvalidInput
 from image.digest import Digest
 from registry.server.metadata.memory import MemoryMetadata
-from registry.server.metadata.protocol import MetadataStore
+from registry.server.metadata.protocol import Allowance, MetadataStore, QuotaExceeded
 from registry.server.metadata.schema import MIGRATIONS, OWNER
 from registry.server.metadata.sqlite import SqliteMetadata
 from tests.suites.metadata import MetadataSuite, record
@@ -97,4 +98,32 @@ def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     assert store.blob_size("a", Digest.of(b"x")) == 100 and store.blob_size("b", Digest.of(b"x")) is None
     assert store.manifest("a", "1") and store.manifest("a", Digest.of(b"untagged")) is None
     assert (store.used("a"), store.used(None)) == (101, 101)
+    store.close()
+
+
+def test_writers_share_one_connection_which_ends_with_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+
+    def opened() -> int:
+        links = (os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
+        return sum(os.path.islink(link) and os.readlink(link) == str(path) for link in links)
+
+    store = SqliteMetadata(path)
+    before = opened()
+    threads = [threading.Thread(target=store.link_blob, args=("a", Digest.of(bytes([n])), 1)) for n in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert opened() == before + 1 and store.used("a") == 5
+    store.close()
+    assert opened() == 0
+    store.close()
+
+
+def test_a_writer_that_fails_alone_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = SqliteMetadata(tmp_path / "registry.db")
+    with pytest.raises(QuotaExceeded):
+        store.link_blob("a", Digest.of(b""), 9, Allowance(repository=8))
+    assert store.repositories("", 9) == [] and store.tags("a", "", 1) is None and store.used(None) == 0
     store.close()
