@@ -39,7 +39,8 @@ def test_it_builds_runs_joins_and_lists(
     env = {**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
 
     def other(*words: object) -> str:
-        command = [python, ROOT / "scripts/lamella", *map(str, words)]
+        # -S: what some .pth file loads would hide what a start does not
+        command = [python, "-S", ROOT / "scripts/lamella", *map(str, words)]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
