@@ -146,7 +146,8 @@ class _Check:
 
     def _users(self, diff_id: DiffID) -> tuple[str, ...]:
         images = [self._name(id) for id in self._store.images.using(diff_id)]
-        return (*images, *(("the build cache",) if self._store.records.of_layer(diff_id) else ()))
+        holders = [f"{hold.kind} {hold.name or hold.id[:12]}" for hold in self._store.holds.of_layer(diff_id)]
+        return (*images, *holders, *(("the build cache",) if self._store.records.of_layer(diff_id) else ()))
 
     def _name(self, id: Digest) -> str:
         return name_of(self._store, id)

@@ -70,6 +70,13 @@ class Holds:
         """Who holds the image."""
         return list(self._select("WHERE image = ? ORDER BY kind, id", (image,)))
 
+    def of_layer(self, diff_id: DiffID) -> list[Hold]:
+        """Who keeps the layer other than by an image that has it: the container that has written it, or that runs on what is
+        left of an image removed by force."""
+        keeps = "EXISTS (SELECT 1 FROM hold_layers AS own WHERE own.diff_id = ? AND own.kind = holds.kind AND own.id = holds.id)"
+        listed = "SELECT 1 FROM image_layers AS its WHERE its.diff_id = ? AND its.image = holds.image"
+        return list(self._select(f"WHERE {keeps} AND NOT EXISTS ({listed}) ORDER BY kind, id", (diff_id, diff_id)))
+
     def all(self) -> Iterator[Hold]:
         """Every hold, by kind and ID."""
         return self._select("ORDER BY kind, id", ())

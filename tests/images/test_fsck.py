@@ -56,6 +56,17 @@ def test_a_changed_layer_names_every_image_on_it(store: Store, layers: Layers, m
     assert (kind, name, set(users)) == ("layer", base.diff_ids[0], {"base:latest", "child:latest"})
 
 
+def test_a_layer_that_a_container_alone_keeps_names_the_container(store: Store, layers: Layers, make: Make) -> None:
+    base, removed = make("base"), make("removed")
+    store.holds.set(Hold("container", "c1" * 32, "web", base.id, False))
+    store.holds.keep("container", "c1" * 32, removed.diff_ids[0])
+    remove(store, "removed", force=True)
+    layer = store.layers.get(removed.diff_ids[0])
+    assert layer
+    spoil(store.layer_path(layer.directory) / "file")
+    assert damages(store, layers) == [("layer", layer.diff_id, ("container web",))]
+
+
 def test_a_missing_layer_directory_is_damage(store: Store, layers: Layers, make: Make) -> None:
     image = make("app")
     layer = store.layers.get(image.diff_ids[0])
