@@ -123,11 +123,11 @@ class LayerTable:
 
     def set_blob(self, diff_id: DiffID, blob: Descriptor) -> None:
         """Remember `blob` as a compressed form of the layer, and keep it as its blob if it has none. A foreign layer's own
-        blob is never replaced: it is its only source. Nothing happens where the layer is gone."""
+        source is never replaced. Nothing happens where the layer is gone."""
         with self._database.write() as connection:
             connection.execute(
                 "UPDATE layers SET blob_type = ?, blob_digest = ?, blob_size = ? WHERE diff_id = ?"
-                " AND (origin = 'packed' OR blob_digest IS NULL)",
+                " AND (origin = 'packed' OR blob_digest IS NULL) AND recipe IS NULL",
                 (blob.media_type, blob.digest, blob.size, diff_id),
             )
             if self.get(diff_id):

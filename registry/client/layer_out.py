@@ -34,14 +34,15 @@ class LayerOut:
     layers: Layers
     compression: str
 
-    def send(self, layer: Layer, listed: Descriptor, task: Task) -> tuple[Descriptor, str]:
+    def send(self, layer: Layer, listed: Descriptor, task: Task, *, made_here: bool) -> tuple[Descriptor, str]:
         """The descriptor of `layer` as the registry now has it, and in a word how it came there.
 
-        `listed` is the layer's entry in the image's manifest: uncompressed for a local build, else to be kept if it can be.
+        `listed` is the layer's entry in the image's manifest, which is to be kept if it can be, unless that was `made_here`: for
+        what was built or came by a docker-archive, whose layers are compressed when they are first sent.
         """
         if is_foreign(listed.media_type):
             return listed, "Skipped foreign layer"
-        wanted = self._forms(layer, listed)
+        wanted = self._forms(layer, listed, made_here)
         for form in wanted:
             if self.target.has(form.digest, form.size):
                 task.advance(form.size)
@@ -55,12 +56,12 @@ class LayerOut:
                 session = mounted or session
         return self._upload(layer, wanted, session or None, task), "Pushed"
 
-    def _forms(self, layer: Layer, listed: Descriptor) -> list[Descriptor]:
+    def _forms(self, layer: Layer, listed: Descriptor, made_here: bool) -> list[Descriptor]:
         """The forms of the layer that will do, the best first: the manifest's own, the one it came in, a known one."""
         forms = [listed] if str(listed.digest) != str(layer.diff_id) else []
         if layer.origin == "foreign" and layer.blob and not layer.recipe:
             forms.append(layer.blob)
-        elif layer.recipe or self.compression == "none":
+        elif (layer.recipe and not made_here) or self.compression == "none":
             forms.append(Descriptor(OCI_LAYER, Digest(layer.diff_id), layer.size))
         forms += [b for b in self.store.layers.known_blobs(layer.diff_id) if self._compressed(b)]
         return list({form.digest: form for form in reversed(forms)}.values())[::-1]

@@ -105,8 +105,10 @@ class Push:
 
     def _send_blobs(self, manifest: Manifest, config: bytes) -> dict[DiffID, Descriptor]:
         listed = dict(zip(self._image.diff_ids, manifest.layers, strict=True))
+        layers = [self._layer(diff_id) for diff_id in listed]
+        made_here = any(layer.recipe for layer in layers) and self._made_here(manifest)
         jobs: list[Callable[[], tuple[DiffID, Descriptor] | None]] = [
-            self._job(self._layer(diff_id), blob) for diff_id, blob in listed.items()
+            self._job(layer, listed[layer.diff_id], made_here) for layer in layers
         ]
         jobs.append(lambda: self._send_config(config))
         return dict(filter(None, run_all(jobs, self._width, self._cancel)))
@@ -118,11 +120,25 @@ class Push:
         refuse_damaged(layer)
         return layer
 
-    def _job(self, layer: Layer, listed: Descriptor) -> Callable[[], tuple[DiffID, Descriptor]]:
+    def _made_here(self, manifest: Manifest) -> bool:
+        """Whether nobody else knows the manifest: it is as we make them, and no registry has it or an index with it."""
+        if manifest.raw != Manifest.build(manifest.config, manifest.layers, annotations=manifest.annotations).raw:
+            return False
+        named = {name.digest for name in self._store.tags.digests_of(self._image.id) if name.digest}
+        targets = {tag.target.digest for tag in self._store.tags.of_image(self._image.id)}
+        others = (named | targets) - {manifest.descriptor.digest}
+        return manifest.descriptor.digest not in named and not any(map(self._is_index, others))
+
+    def _is_index(self, digest: Digest) -> bool:
+        if self._store.blobs.stat(digest) is None:
+            return False
+        return not isinstance(parse_any(self._store.blobs.read(digest, MAX_BYTES)), Manifest)
+
+    def _job(self, layer: Layer, listed: Descriptor, made_here: bool) -> Callable[[], tuple[DiffID, Descriptor]]:
         def send() -> tuple[DiffID, Descriptor]:
             task = self._progress.task(layer.diff_id.short, layer.size)
             try:
-                blob, how = self._out.send(layer, listed, task)
+                blob, how = self._out.send(layer, listed, task, made_here=made_here)
             except BaseException as error:
                 task.fail(str(error))
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import os
 import subprocess
@@ -13,12 +14,15 @@ import pytest
 from core.errors import Integrity, InvalidInput, LamellaError, NotFound
 from image.digest import Digest
 from image.reference import Reference
+from images.load import load
 from registry.client.client import Client
 from registry.client.errors import ConnectionFailed, Denied, ServerFailed, WrongBytes
 from tests.conftest import ROOT
 from tests.registry.client.faulty import Faulty, hang_up, start
 from tests.registry.client.servers import Answer, Serve, error, quick_settings
 from tests.registry.client.shelf import Shelf
+from tests.suites.archives import docker_archive, tar
+from tests.suites.layouts import tar_of
 
 NOISE = os.urandom(3_000_000)
 
@@ -122,6 +126,28 @@ def test_an_uncompressed_layer_is_kept_once_and_goes_on_as_it_came(
     faulty.cut_uploads = [700_000, 100_000]
     other.push(client, plain)
     assert faulty.blobs == there and faulty.manifests["team/plain:1"] == manifest and faulty.cut_uploads == []
+
+
+def test_what_came_by_a_docker_archive_is_compressed_when_it_is_sent(
+    shelf: Shelf, address: str, faulty: Faulty, other: Shelf, client: Client
+) -> None:
+    """And once it was, every push knows it by that."""
+    text = b"easily made smaller\n" * 100_000
+    name, elsewhere = f"{address}/team/loaded:1", f"{address}/other/loaded:1"
+    archive = docker_archive(tar_of({"text": text, "a": b"not in order"}), tags=(name, elsewhere))
+    load(shelf.store, shelf.layers, io.BytesIO(tar(*archive)))
+    [image] = shelf.store.images.all()
+    layer = shelf.store.layers.get(image.diff_ids[0])
+    assert layer and layer.recipe
+    first = shelf.push(client, name)
+    assert sum(map(len, faulty.blobs.values())) < len(text) // 10
+    faulty.asked.clear()
+    assert shelf.push(client, name).digest == first.digest
+    assert not [line for line in faulty.asked if line.startswith(("POST", "PATCH"))]
+    faulty.blobs.clear()
+    assert shelf.push(client, elsewhere).digest == first.digest
+    assert other.file(other.pull(client, elsewhere).image, "text") == text
+    assert shelf.store.layers.get(layer.diff_id) == layer
 
 
 def test_an_uncompressed_layer_is_not_made_where_the_registry_has_it(
