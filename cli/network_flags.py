@@ -17,6 +17,10 @@ LINK_WARNING = (
     "WARNING: --link is a legacy feature: put both containers on a network of their own (lamella network create), where they"
     " find each other by name\n"
 )
+FIREWALLD_WARNING = (
+    "WARNING: firewalld lets every published port through, whatever its zones say, unless it has StrictForwardPorts=yes: publish"
+    " on 127.0.0.1 what is for this machine alone\n"
+)
 
 
 def parse(networks: Sequence[str], flags: Mapping[str, Any]) -> tuple[str, Networking]:
@@ -35,6 +39,8 @@ def parse(networks: Sequence[str], flags: Mapping[str, Any]) -> tuple[str, Netwo
     else:
         _complete(joins[0], flags)
     _check(flags)
+    if not shared and (flags["publish"] or flags["publish_all"]):
+        _warn_of_firewalld(flags["publish"], everywhere=flags["publish_all"])
     if flags["link"]:
         sys.stderr.write(LINK_WARNING)
     return mode, Networking(
@@ -106,6 +112,26 @@ def _check_shared(mode: str, flags: Mapping[str, Any]) -> None:
         raise InvalidInput("network-scoped aliases are only supported for user-defined networks", _OWN)
     if flags["ip"] or flags["ip6"]:
         raise InvalidInput("user specified IP address is supported on user defined networks only", _OWN)
+
+
+def _warn_of_firewalld(ports: Sequence[str], *, everywhere: bool) -> None:
+    """It accepts whatever has been led elsewhere (`ct status dnat accept`): that must not happen without a word."""
+    import contextlib
+    from pathlib import Path
+
+    from core.rootless import outer_uid
+    from network.firewall import is_there
+    from network.ports import parse as parse_port
+
+    addresses = [one.address for text in ports for one in parse_port(text)]
+    if outer_uid() or not (everywhere or any(not one.startswith(("127.", "::1")) for one in addresses)):
+        return
+    settings = ""
+    with contextlib.suppress(OSError, ValueError):
+        settings = Path("/etc/firewalld/firewalld.conf").read_text()
+    with contextlib.suppress(OSError):
+        if is_there("firewalld") and "\nStrictForwardPorts=yes" not in settings:
+            sys.stderr.write(FIREWALLD_WARNING)
 
 
 def _check(flags: Mapping[str, Any]) -> None:

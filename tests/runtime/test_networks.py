@@ -231,6 +231,21 @@ class upstream:
         self._socket.close()
 
 
+def test_names_walls_ports_and_none_at_one_go(lamella: Lamella, serve: Serve) -> None:
+    """What a user tries first, on three networks that are there at once."""
+    for words in (("na",), ("nb",), ("--internal", "ni")):
+        lamella("network", "create", *words)
+    serve("web", "--network", "na", "-p", "127.0.0.1:0:80")
+    port = int(lamella("port", "web", "80").stdout.rpartition(":")[2])
+    there = address(lamella, "web", "na")
+    assert (
+        ask(lamella, "na", "http://web/") == fetch("127.0.0.1", port) == ask(lamella, "na", f"http://{there}/") == "web"
+    )
+    assert [ask(lamella, name, f"http://{there}/") for name in ("nb", "ni", "bridge")] == [""] * 3
+    assert "default" not in lamella("run", "--rm", "--network", "ni", "bb", "ip", "route").stdout
+    assert lamella("run", "--rm", "--network", "none", "bb", "ls", "/sys/class/net").stdout == "lo\n"
+
+
 class TestWalls:
     def test_no_packet_goes_between_two_bridges(self, lamella: Lamella, serve: Serve) -> None:
         for name in ("na", "nb"):
