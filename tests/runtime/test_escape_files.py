@@ -111,6 +111,28 @@ class TestVolumesOverTheKernel:
         os.mknod(dev / "null", 0o020666, os.makedev(1, 3))
         assert lamella("run", "--rm", "--runtime", runtime, "-v", f"{dev}:/dev", bb, "echo", "in").stdout == "in\n"
 
+    @pytest.mark.parametrize("runtime", ["crun", "runc"])
+    @pytest.mark.parametrize("name", ["console", "pts", "ptmx"])
+    @pytest.mark.parametrize("target", ["../proc/sys/kernel/core_pattern", "../../../../outside/marker"])
+    def test_a_console_that_is_a_link(
+        self, bb: str, store_root: Path, outside: Path, tmp_path: Path, runtime: str, name: str, target: str
+    ) -> None:
+        """CVE-2025-52565: what is bound as /dev/console, or bound over, is another file."""
+        dev = tmp_path / "dev"
+        dev.mkdir()
+        os.mknod(dev / "null", 0o020666, os.makedev(1, 3))
+        (dev / "pts").mkdir()
+        (dev / "ptmx").symlink_to("pts/ptmx")
+        if name == "pts":
+            (dev / name).rmdir()
+        (dev / name).unlink(missing_ok=True)
+        (dev / name).symlink_to(target)
+        script = "echo x >/dev/console; (exec 3>>/proc/sys/kernel/core_pattern && ! test -t 3 && echo la''id bare)"
+        words = ("--rm", "-t", "--network", "none", "--runtime", runtime, "-v", f"{dev}:/dev")
+        with Terminal(store_root, "run", *words, bb, "sh", "-c", script) as terminal:
+            terminal.exit_code()
+        assert b"laid bare" not in terminal.seen and untouched(outside)
+
 
 class TestTerminals:
     """Who was given no -t has not got the caller's terminal, whose descriptors could be read and typed into."""
