@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 COMMENT = "buildkit.dockerfile.v0"
-_LAST_SECOND = 253402300799  # of the year 9999; nobody can write a later one
+_LAST_SECOND = 2**63 // 10**9 - 1  # of the time that 64 bits can count in nanoseconds; it is in the year 2262
 
 
 def export(request: BuildRequest, store: Store, stage: Stage, made: Sequence[Made], epoch: int | None) -> Image:

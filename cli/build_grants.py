@@ -21,6 +21,7 @@ _LIMITS = (
     "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
     "sigpending", "stack",
 )  # fmt: skip
+_MOST = 2**63 - 1
 _RIGHTS = ("network.host", "security.insecure", "device", "fs", "fs.read", "fs.write", "ssh", "image.load")
 
 
@@ -136,6 +137,8 @@ def _limit(text: str) -> Limit:
         raise InvalidInput(f"invalid --ulimit: {text!r}: there is no limit {name!r}", f"there are {', '.join(_LIMITS)}")
     try:
         limit = Limit(name, int(soft), int(hard if colon else soft))
+        if max(limit.soft, limit.hard) > _MOST:
+            raise ValueError
     except ValueError:
         raise InvalidInput(f"invalid --ulimit: {text!r}", f"write it as {name}=SOFT[:HARD], -1 for no limit") from None
     high = limit.hard if limit.hard >= 0 else limit.soft

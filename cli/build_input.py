@@ -121,13 +121,21 @@ def _build_args(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, s
             values[name] = value
         elif name in environ:
             values[name] = environ[name]
+        _refuse_bytes(name + values.get(name, ""), f"--build-arg {name}")
     return values
+
+
+def _refuse_bytes(text: str, what: str) -> None:
+    """What is in an image's configuration, or in a key of the cache, is text."""
+    if not text.isascii() and any("\udc80" <= ch <= "\udcff" for ch in text):
+        raise InvalidInput(f"{what} has bytes that are not UTF-8 text", "write it in UTF-8, or put it into a file")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     if not name:
         raise InvalidInput(f"invalid {option}: {text!r}", "write it as KEY=VALUE")
+    _refuse_bytes(text, f"{option} {name}")
     return name, value
 
 
@@ -159,7 +167,7 @@ def _host(text: str) -> str:
     name, separator, address = text.partition("=") if "=" in text else text.partition(":")
     address = address.strip("[]")
     try:
-        if not name or not separator:
+        if not separator or name.split() != [name]:
             raise ValueError
         if address != HOST_GATEWAY:
             ipaddress.ip_address(address)

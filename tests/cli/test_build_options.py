@@ -114,3 +114,28 @@ def test_another_syntax_is_told(lamella: Lamella, context: Path, syntax: str, kn
     assert (f"WARNING: syntax={syntax} is no Dockerfile syntax" not in said) is known
     (context / "Dockerfile").write_text(f"# syntax={syntax}\nFROM scratch\nLABEL a=1\n")
     assert ("is no Dockerfile syntax" not in lamella("build", context).stderr) is known
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--build-arg=A=\udcff", "--build-arg A has bytes that are not UTF-8 text"),
+        ("--label=A=\udcff", "--label A has bytes that are not UTF-8 text"),
+        ("--annotation=A=\udcff", "--annotation A has bytes that are not UTF-8 text"),
+        ("--add-host=a\nb:10.1.2.3", "invalid --add-host: 'a\\nb:10.1.2.3'"),
+        ("--add-host=:10.1.2.3", "invalid --add-host: ':10.1.2.3'"),
+        (f"--ulimit=nofile={2**63}", f"invalid --ulimit: 'nofile={2**63}'"),
+        (f"--build-arg=SOURCE_DATE_EPOCH={2**63 // 10**9}", f"invalid SOURCE_DATE_EPOCH: '{2**63 // 10**9}'"),
+        ("--build-arg=SOURCE_DATE_EPOCH=-1", "invalid SOURCE_DATE_EPOCH: '-1'"),
+    ],
+)
+def test_a_value_that_nothing_can_hold_is_one_error(lamella: Lamella, context: Path, option: str, said: str) -> None:
+    done = lamella("build", "-q", option, context, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert said in done.stderr and sum(line.startswith("lamella: ") for line in done.stderr.splitlines()) == 1
+
+
+def test_the_last_second_that_an_image_can_have(lamella: Lamella, context: Path) -> None:
+    done = lamella("build", "-q", f"--build-arg=SOURCE_DATE_EPOCH={2**63 // 10**9 - 1}", context)
+    created = lamella("image", "inspect", "--format={{.Created}}", done.stdout.strip()).stdout
+    assert created.startswith("2262-04-11T23:47:15")
