@@ -58,7 +58,7 @@ def logs(
                 continue
             if before is not None and moment > before:
                 break
-            stamp = f"{line.time} " if timestamps else ""
+            stamp = f"{written.in_utc(line.time)} " if timestamps else ""
             _show(line, stamp + more if whole[line.stream] else "", flush=follow)
             whole[line.stream] = line.text.endswith(b"\n")
 

@@ -28,6 +28,16 @@ class Line(NamedTuple):
     text: bytes
 
 
+def in_utc(text: str) -> str:
+    """An instant as conmon writes it, in the machine's own time, as Docker shows it: with Z, and all nine digits."""
+    if text.endswith("+00:00"):
+        return text[:-6] + "Z"
+    from core.clock import format_instant, parse_instant
+
+    seconds, rest = divmod(parse_instant(text), 10**9)
+    return f"{format_instant(seconds * 10**9)[:-1]}.{rest:09d}Z"
+
+
 def parse(raw: bytes) -> Line | None:
     """One line of the file; None for what conmon cannot have written."""
     parts = raw.rstrip(b"\n").split(b" ", 3)

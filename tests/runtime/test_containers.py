@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.logs import in_utc
 from tests.conftest import ROOT, Lamella, needs
 
 pytestmark = needs("crun", "conmon")
@@ -225,9 +226,13 @@ class TestLogs:
         assert lamella("logs", "--tail", "3", "long").stdout.split() == ["29998", "29999", "30000"]
         assert len(lamella("logs", "-n", "20000", "long").stdout.split()) == 20000
 
+    @pytest.mark.parametrize("text", ["2026-01-31T12:00:00.120000000+00:00", "2026-01-31T14:30:00.120000000+02:30"])
+    def test_instants_are_shown_in_utc_wherever_the_machine_is(self, text: str) -> None:
+        assert in_utc(text) == "2026-01-31T12:00:00.120000000Z"
+
     def test_timestamps_since_and_until(self, lamella: Lamella, talker: str) -> None:
         assert re.match(
-            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\S+ line 1$", lamella("logs", "-t", talker).stdout.splitlines()[0]
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line 1$", lamella("logs", "-t", talker).stdout.splitlines()[0]
         )
         assert lamella("logs", "--since", "1h", talker).stdout.startswith("line 1")
         assert (
