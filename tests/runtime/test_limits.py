@@ -21,9 +21,20 @@ from tests.conftest import ROOT, Lamella, needs
 
 CASES = ROOT / "testdata" / "limits"
 MIB = 1 << 20
-have_v1 = pytest.mark.skipif(
-    cgroups.is_v2() or not {"memory", "pids", "cpu", "cpuset"} <= cgroups.controllers(), reason="needs cgroup v1 trees"
+have_limits = pytest.mark.skipif(
+    not {"memory", "pids", "cpu", "cpuset"} <= cgroups.controllers(), reason="needs cgroups that can be written"
 )
+PIDS = "" if cgroups.is_v2() else "pids/"  # where in a tree of this host's that counts processes
+# What a container sees of the same limits, below /sys/fs/cgroup.
+SEEN_V1 = {
+    "memory/memory.limit_in_bytes": str(32 * MIB), "memory/memory.memsw.limit_in_bytes": str(48 * MIB),
+    "memory/memory.soft_limit_in_bytes": str(16 * MIB), "pids/pids.max": "12",
+    "cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.shares": "512", "cpuset/cpuset.cpus": "0",
+}  # fmt: skip
+SEEN_V2 = {
+    "memory.max": str(32 * MIB), "memory.swap.max": str(16 * MIB), "memory.low": str(16 * MIB), "pids.max": "12",
+    "cpu.max": "50000 100000", "cpu.weight": "20", "cpuset.cpus": "0",
+}  # fmt: skip
 
 
 def own_cgroups(store_root: Path) -> list[Path]:
@@ -34,9 +45,9 @@ def own_cgroups(store_root: Path) -> list[Path]:
 
 
 @needs("crun", "conmon")
-@have_v1
+@have_limits
 class TestApplied:
-    """In a real container on this host's v1 controllers; by crun, and by runc."""
+    """In a real container on this host's controllers, v1 or v2; by crun, and by runc."""
 
     @pytest.fixture(params=["crun", "runc"])
     def run(self, lamella: Lamella, bb: str, request: pytest.FixtureRequest) -> Lamella:
@@ -49,15 +60,16 @@ class TestApplied:
         return start
 
     def test_it_sees_the_limits_it_was_given(self, run: Lamella) -> None:
-        files = {
-            "memory/memory.limit_in_bytes": 32 * MIB, "memory/memory.memsw.limit_in_bytes": 48 * MIB,
-            "memory/memory.soft_limit_in_bytes": 16 * MIB, "memory/memory.swappiness": 10, "pids/pids.max": 12,
-            "cpu/cpu.cfs_quota_us": 50000, "cpu/cpu.shares": 512, "cpuset/cpuset.cpus": 0,
-        }  # fmt: skip
-        flags = ("-m", "32m", "--memory-swap", "48m", "--memory-reservation", "16m", "--memory-swappiness", "10",
+        files = SEEN_V2 if cgroups.is_v2() else SEEN_V1
+        flags = ("-m", "32m", "--memory-swap", "48m", "--memory-reservation", "16m",
                  "--pids-limit", "12", "--cpus", "0.5", "-c", "512", "--cpuset-cpus", "0")  # fmt: skip
         done = run(*flags, "bb", "cat", *(f"/sys/fs/cgroup/{name}" for name in files))
-        assert [int(line) for line in done.stdout.split()] == list(files.values())
+        assert done.stdout.splitlines() == list(files.values())
+
+    @pytest.mark.skipif(cgroups.is_v2(), reason="v2 has none")
+    def test_it_sees_its_swappiness(self, run: Lamella) -> None:
+        done = run("-m", "32m", "--memory-swappiness", "10", "bb", "cat", "/sys/fs/cgroup/memory/memory.swappiness")
+        assert done.stdout == "10\n"
 
     def test_who_takes_too_much_memory_is_killed(self, run: Lamella) -> None:
         assert run("-m", "16m", "--memory-swap", "16m", "bb", "tail", "/dev/zero", check=False).returncode == 137
@@ -69,7 +81,8 @@ class TestApplied:
         assert "can't fork" not in run("--pids-limit", "-1", "bb", "sh", "-c", script).stderr
 
     def test_processors_are_given_out_by_time(self, run: Lamella) -> None:
-        spin = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; grep -E 'nr_throttled' /sys/fs/cgroup/cpu/cpu.stat"
+        file = "cpu.stat" if cgroups.is_v2() else "cpu/cpu.stat"
+        spin = f"i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; grep -E 'nr_throttled' /sys/fs/cgroup/{file}"
         throttled = int(run("--cpus", "0.1", "bb", "sh", "-c", spin).stdout.split()[1])
         assert throttled > 0
 
@@ -77,14 +90,14 @@ class TestApplied:
         device = next((f"/dev/{name}" for name in ("vda", "sda", "nvme0n1") if Path(f"/dev/{name}").exists()), None)
         if device is None:
             pytest.skip("needs a disk")
-        done = run(
-            "--device-write-bps", f"{device}:1mb", "bb", "cat", "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device"
-        )
-        assert done.stdout.split()[1] == str(MIB)
+        file = "io.max" if cgroups.is_v2() else "blkio/blkio.throttle.write_bps_device"
+        done = run("--device-write-bps", f"{device}:1mb", "bb", "cat", f"/sys/fs/cgroup/{file}")
+        assert str(MIB) in done.stdout.replace("wbps=", "").split()
 
     def test_its_cgroup_is_read_only_and_its_own(self, run: Lamella) -> None:
-        done = run("-m", "16m", "bb", "sh", "-c", "echo 1 > /sys/fs/cgroup/memory/notify_on_release; ls /sys/fs/cgroup/memory",
-                   check=False)  # fmt: skip
+        file = "cgroup.freeze" if cgroups.is_v2() else "memory/notify_on_release"
+        script = f"cd /sys/fs/cgroup; echo 1 > {file}; ls $(dirname {file})"
+        done = run("-m", "16m", "bb", "sh", "-c", script, check=False)
         assert "Read-only" in done.stderr and "lamella" not in done.stdout
 
     def test_its_cgroup_is_gone_with_it(self, run: Lamella, store_root: Path) -> None:
@@ -94,15 +107,16 @@ class TestApplied:
     def test_a_parent_that_is_named(self, run: Lamella) -> None:
         parent = f"lamella-test-{os.urandom(4).hex()}"
         try:
-            done = run("--cgroup-parent", parent, "-m", "16m", "bb", "cat", "/proc/self/cgroup")
-            assert f"memory:/{parent}/" in done.stdout
+            flags = ("--cgroup-parent", parent, "--cgroupns", "host", "-m", "16m")
+            done = run(*flags, "bb", "cat", "/proc/self/cgroup")
+            assert f":/{parent}/" in done.stdout
             assert all(not list(place.glob("*/")) for place in cgroups.places(f"/{parent}"))
         finally:
             cgroups.remove(f"/{parent}")
 
 
 @needs("crun", "conmon")
-@have_v1
+@have_limits
 class TestLifeCycle:
     def test_inspect_says_what_is_limited_and_that_memory_was_short(self, lamella: Lamella, bb: str) -> None:
         flags = ("-m", "16m", "--memory-swap", "16m", "--cpus", "1.5", "--pids-limit", "9")
@@ -118,8 +132,9 @@ class TestLifeCycle:
         )
 
     def test_exec_is_in_the_same_cgroup(self, lamella: Lamella, bb: str) -> None:
-        id = lamella("run", "-d", "--network", "none", "-m", "16m", bb, "sleep", "100").stdout.strip()
-        assert id in lamella("exec", id, "grep", "memory", "/proc/self/cgroup").stdout
+        flags = ("--network", "none", "--cgroupns", "host", "-m", "16m")
+        id = lamella("run", "-d", *flags, bb, "sleep", "100").stdout.strip()
+        assert id in lamella("exec", id, "grep", "-E", "memory|^0:", "/proc/self/cgroup").stdout
 
     def test_a_stopped_one_starts_again_with_its_limits(self, lamella: Lamella, bb: str, store_root: Path) -> None:
         lamella(
@@ -132,7 +147,7 @@ class TestLifeCycle:
             "7",
             bb,
             "cat",
-            "/sys/fs/cgroup/pids/pids.max",
+            f"/sys/fs/cgroup/{PIDS}pids.max",
         )
         assert not own_cgroups(store_root)
         assert lamella("start", "-a", "again").stdout == "7\n"
@@ -155,10 +170,10 @@ class TestLifeCycle:
         name = f"{state_directory(store_root).name}-{'ab' * 32}"
         other = f"{'0' * 12}-{'cd' * 32}"
         for each in (name, other):
-            (cgroups.ROOT / "pids/lamella" / each).mkdir(parents=True)
+            (cgroups.ROOT / f"{PIDS}lamella" / each).mkdir(parents=True)
         try:
             lamella("ps")
-            left = os.listdir(cgroups.ROOT / "pids/lamella")
+            left = os.listdir(cgroups.ROOT / f"{PIDS}lamella")
             assert name not in left and other in left
         finally:
             cgroups.remove(f"/lamella/{other}")
@@ -168,11 +183,11 @@ class TestLifeCycle:
         sleeper = subprocess.Popen(["sleep", "30"])
         try:
             for each in (name, f"{name}-young", f"{name}-busy"):
-                place = cgroups.ROOT / "pids" / each.lstrip("/")
+                place = cgroups.ROOT / f"{PIDS}{each.lstrip('/')}"
                 place.mkdir()
                 if "young" not in each:
                     os.utime(place, (1, 1))
-            (cgroups.ROOT / f"pids{name}-busy/cgroup.procs").write_text(str(sleeper.pid))
+            (cgroups.ROOT / f"{PIDS}{name.lstrip('/')}-busy/cgroup.procs").write_text(str(sleeper.pid))
             cgroups.sweep_short_lived()
             assert [bool(cgroups.places(f"{name}{rest}")) for rest in ("", "-young", "-busy")] == [False, True, True]
         finally:
