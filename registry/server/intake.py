@@ -66,7 +66,7 @@ async def _append_small(
             if expected:
                 upload.expect(expected, request.length or 0)
             upload.append(pieces)
-        _check_count(request, sum(map(len, pieces)))
+        request.check_end(sum(map(len, pieces)))
         return finish(registry, request.name, upload, expected)
 
     async with _claimed(registry, session):
@@ -153,18 +153,13 @@ async def _receive(registry: Registry, request: Request, upload: Upload, limit: 
         pending.result()
     if batch:
         await registry.do(upload.append, batch)
-    _check_count(request, count)
+    request.check_end(count)
 
 
 def _check_place(request: Request, upload: Upload, session: str, where: tuple[int, int] | None) -> None:
     if where is not None and where[0] != upload.offset:
         headers = session_headers(request.name, session, upload.offset)
         raise ApiError(416, Code.BLOB_UPLOAD_INVALID, f"the next byte is number {upload.offset}", headers=headers)
-
-
-def _check_count(request: Request, count: int) -> None:
-    if request.length is not None and count != request.length:
-        raise ApiError(400, Code.SIZE_INVALID, f"{count} bytes came where {request.length} were announced")
 
 
 def check_room(registry: Registry, name: str, size: int) -> None:

@@ -66,6 +66,7 @@ class Request:
         self.headers = scope.headers
         self._exchange = exchange
         self._touched = False
+        self.broken = False  # a body in chunks ended without its last chunk, as far as it has been read
         if route.kind not in (Kind.BASE, Kind.CATALOG) and not is_name(route.name):
             raise ApiError(400, Code.NAME_INVALID, "invalid repository name", detail={"name": route.name[:300]})
         try:
@@ -96,9 +97,9 @@ class Request:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises TimeoutError when the client sends nothing for a minute. A client that goes away
-        ends it early, without a sign: compare with `length`."""
+        ends it early, without a sign: compare with `length`, or look at `broken`."""
         self._touched = True
-        source, left = aiter(self._exchange), self.length
+        source, left, ends = aiter(self._exchange), self.length, 0
         with Patience(IDLE_SECONDS) as patience:
             while (
                 left is None or left > 0
@@ -106,7 +107,11 @@ class Request:
                 try:
                     piece = await patience.wait(anext(source))
                 except StopAsyncIteration:
+                    # granian gives an empty piece for the end, and one before it for whatever else is no data: trailers,
+                    # which a client announces, or a failure
+                    self.broken = ends > 1 and "trailer" not in self.headers
                     return
+                ends += not piece
                 yield piece
                 left = None if left is None else left - len(piece)
 
@@ -121,9 +126,15 @@ class Request:
             if count > limit:
                 raise too_large
             parts.append(piece)
+        self.check_end(count)
+        return b"".join(parts)
+
+    def check_end(self, count: int) -> None:
+        """Whether the body that had `count` bytes was all of it. Raises ApiError (400)."""
         if self.length is not None and count != self.length:
             raise ApiError(400, Code.SIZE_INVALID, f"{count} bytes came where {self.length} were announced")
-        return b"".join(parts)
+        if self.broken:
+            raise ApiError(400, Code.SIZE_INVALID, f"the body broke off after {count} bytes, in the middle of a chunk")
 
     async def drain(self) -> None:
         """Read what a refused client is still sending, within reason, so that it gets to read our answer."""

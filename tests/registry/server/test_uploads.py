@@ -74,6 +74,28 @@ def test_a_stream_of_unknown_length_pushes_a_blob(served: Served, name: str) -> 
     assert served.ask("PUT", f"{place}?digest={sha256(DATA)}").status == 201
 
 
+@pytest.mark.parametrize(
+    ("end", "trailer", "status"),
+    [
+        ("0\r\n\r\n", "", 202), ("0\r\nX-Sum: 1\r\n\r\n", "Trailer: X-Sum\r\n", 202), ("zz\r\n", "", 400),
+        ("fffffffffffffffff\r\n", "", 400), ("5\r\nab", "", 400),
+    ],
+)  # fmt: skip
+def test_a_stream_that_breaks_off_is_no_success_and_what_came_stays(
+    served: Served, name: str, end: str, trailer: str, status: int
+) -> None:
+    place = served.upload(name)
+    head = f"PATCH {place} HTTP/1.1\r\nHost: x\r\n{trailer}Transfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.port)) as sock:
+        sock.sendall(f"{head}5\r\nhello\r\n{end}".encode())
+        if end.endswith("ab"):
+            sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(12) == f"HTTP/1.1 {status}".encode()
+    came = b"hello" + (b"ab" if end.endswith("ab") else b"")
+    assert served.ask("GET", place).headers["range"] == f"0-{len(came) - 1}"
+    assert served.ask("PUT", f"{place}?digest={sha256(came)}").status == 201
+
+
 def test_sha512_needs_no_announcement(served: Served, name: str) -> None:
     digest = "sha512:" + hashlib.sha512(DATA).hexdigest()
     assert served.ask("PUT", f"{location(served, name, 100)}?digest={digest}", DATA[100:]).status == 201
