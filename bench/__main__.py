@@ -83,7 +83,7 @@ def measure_all(options: argparse.Namespace) -> None:
 def measure_containers(options: argparse.Namespace, found: dict[str, Any] | None = None) -> None:
     """The case `containers`: starts, `exec`, many of them, networks. `--rounds` below 10 is how many tenths of the full numbers,
     and the rounds of each command; words after `containers` choose what is measured: `run`, `run-bridge`, `run-port`, `exec`,
-    `ps`, `memory`, `names`, `throughput`, `loop`, `crowd`. What is measured is added to `found`, where it is given."""
+    `ps`, `memory`, `names`, `throughput`, `overlay`, `loop`, `crowd`. What is measured is added to `found`, where it is given."""
     chosen, part = options.cases[1:], min(10, options.rounds or 10) / 10
 
     def wanted(name: str) -> bool:
@@ -106,7 +106,7 @@ def measure_containers(options: argparse.Namespace, found: dict[str, Any] | None
                 save(found, options.save)
         if wanted("ps"):
             found["cases"].append(run_case(containers.listing(area, base, part), runners, options.rounds))
-        found["containers"] = containers.measure(runners, area, part, wanted, say)
+        found["containers"] = containers.measure(runners, area, base, part, wanted, say)
         save(found, options.save)
 
 

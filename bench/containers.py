@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import names, stock
+from bench import hosts, names, stock
 from bench.cases import Case, quietly
 from bench.ground import Ground, entered
 from bench.measure import Command, Failed, pss, seconds
@@ -67,7 +67,9 @@ def listing(area: Path, base: Path, part: float) -> Case:
     )  # fmt: skip
 
 
-def measure(runners: Sequence[Runner], area: Path, part: float, wanted: Callable[[str], bool], say: Say) -> list[Row]:
+def measure(
+    runners: Sequence[Runner], area: Path, base: Path, part: float, wanted: Callable[[str], bool], say: Say
+) -> list[Row]:
     """What is not one command's time; `part` of the full numbers and lengths."""
     own = next(one for one in runners if isinstance(one, LamellaRunner))
     apart = [one for one in runners if not isinstance(one, PodmanCrun)]
@@ -78,6 +80,8 @@ def measure(runners: Sequence[Runner], area: Path, part: float, wanted: Callable
         rows += lookups(apart, part, say)
     if wanted("throughput") and installed("iperf3"):
         rows += throughput([one for one in runners if one.name in ("lamella", "docker")], area, part, say)
+    if wanted("overlay") and installed(*hosts.PROGRAMS):
+        rows += between_hosts(area, base, part, say)
     if wanted("loop"):
         rows.append(loop(own, round(STARTED * part), say))
     if wanted("crowd"):
@@ -134,10 +138,7 @@ def lookups(runners: Sequence[Runner], part: float, say: Say, rounds: int = 5) -
 
 def throughput(runners: Sequence[Runner], area: Path, part: float, say: Say, rounds: int = 5) -> list[Row]:
     """TCP between two containers on a bridge, and from another machine through a published port."""
-    context = area / "iperf"
-    (context / "root").mkdir(parents=True)
-    _with_libraries("iperf3", context / "root")
-    (context / "Dockerfile").write_text("FROM base\nCOPY root /\n")
+    context = _iperf_context(area)
     outside = {runner.name: Ground() for runner in runners}
     reach: dict[str, str] = {}
     for runner in runners:
@@ -150,10 +151,10 @@ def throughput(runners: Sequence[Runner], area: Path, part: float, say: Say, rou
     through: dict[str, list[float]] = {}
     for _ in range(rounds):
         for runner in runners:
-            there = runner.words("exec", "client", *_iperf("server", length))
+            there = runner.words("exec", "client", *hosts.iperf("server", length))
             between.setdefault(runner.name, []).append(_gigabits(there))
         for runner in runners:
-            away = Command(_iperf(reach[runner.name], length), {}, ground=outside[runner.name])
+            away = Command(hosts.iperf(reach[runner.name], length), {}, ground=outside[runner.name])
             through.setdefault(runner.name, []).append(_gigabits(away))
     for runner in runners:
         runner.remove("server", "client")
@@ -165,8 +166,25 @@ def throughput(runners: Sequence[Runner], area: Path, part: float, say: Say, rou
     ]
 
 
-def _iperf(server: str, length: int) -> list[str]:
-    return ["iperf3", "-c", server, "-J", "-t", str(length)]
+def between_hosts(area: Path, base: Path, part: float, say: Say) -> list[Row]:
+    """The same between containers of two hosts on an overlay network, and what coming onto one costs."""
+    length, rounds = max(1, round(3 * part)), max(1, round(5 * part))
+    found = hosts.overlay(area, (base, _iperf_context(area)), _gigabits, length, rounds)
+    title = "`run --rm IMAGE true` on an overlay network of two hosts"
+    return [
+        _row("TCP between containers of two hosts, over VXLAN", "Gbit/s", "", found["TCP"], say, more=True),
+        _row(title, "ms", "", found["start"], say),
+    ]
+
+
+def _iperf_context(area: Path) -> Path:
+    """What the image `iperf` is built from."""
+    context = area / "iperf"
+    if not context.exists():
+        (context / "root").mkdir(parents=True)
+        _with_libraries("iperf3", context / "root")
+        (context / "Dockerfile").write_text("FROM base\nCOPY root /\n")
+    return context
 
 
 def _gigabits(command: Command) -> float:
