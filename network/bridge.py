@@ -75,7 +75,7 @@ class Bridge:
         if not any(subnet.v6 for subnet in network.subnets):
             write_sysctl(f"ipv6/conf/{bridge}/disable_ipv6", "1")
         for subnet in network.subnets:
-            if subnet.gateway:
+            if subnet.gateway and (subnet.v6 or not options.inhibits(network)):
                 links.add_address(netlink, index, f"{subnet.gateway}/{subnet.prefix}")
         # So that what comes from 127.0.0.1 may be answered; the firewall keeps what comes from the bridge away from there.
         write_sysctl(f"ipv4/conf/{bridge}/route_localnet", "1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unsupported
 from network.model import Endpoint, Network
 
 _PREFIX = "com.docker.network.bridge."
@@ -14,15 +14,20 @@ MTU = "com.docker.network.driver.mtu"
 SYSCTLS = "com.docker.network.endpoint.sysctls"
 _BY_INTERFACE = (["net", "ipv4"], ["net", "ipv6"], ["net", "mpls"])
 _MTU_OLD = _PREFIX + "mtu"
-_SWITCHES = (ICC, MASQUERADE)
+INHIBIT = _PREFIX + "inhibit_ipv4"
+_SWITCHES = (ICC, MASQUERADE, INHIBIT)
+_MODES = (_PREFIX + "gateway_mode_ipv4", _PREFIX + "gateway_mode_ipv6")
+_KNOWN_MODES = ("nat", "nat-unprotected", "routed", "isolated")
+_TRUSTED = _PREFIX + "trusted_host_interfaces"
 _WORDS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 DEFAULT_MTU = 1500
 
 
 def check(network: Network) -> None:
-    """Raises InvalidInput for a value that an option cannot have; options that nobody here knows are kept as they are."""
+    """Raises InvalidInput for a value that an option cannot have, Unsupported for one that we do not have; options that nobody here knows are kept as they are."""
     for name in _SWITCHES:
         _switch(network, name)
+    _check_mode(network)
     mtu(network)
     name = network.options.get(NAME, "")
     if name and (len(name) > 15 or "/" in name or any(c.isspace() or c in ':"' for c in name) or name in (".", "..")):
@@ -33,8 +38,27 @@ def check(network: Network) -> None:
         parse_address(network.options[HOST_BINDING])
 
 
-def _switch(network: Network, name: str) -> bool:
-    text = network.options.get(name, "true").lower()
+def _check_mode(network: Network) -> None:
+    """What another engine's walls would be is refused, rather than to stand without them, or behind more."""
+    for option in _MODES:
+        text = network.options.get(option) or "nat"
+        if text not in _KNOWN_MODES:
+            raise InvalidInput(f"unknown gateway mode {text}", f"there are {', '.join(_KNOWN_MODES)}")
+        if text != "nat":
+            raise Unsupported(
+                f"the gateway mode {text} is not supported", f"leave out {option}; see --internal and macvlan"
+            )
+    if network.options.get(_TRUSTED):
+        raise Unsupported("no interface of the host is trusted", f"leave out {_TRUSTED}, and publish ports")
+
+
+def inhibits(network: Network) -> bool:
+    """Whether the host has no IPv4 address on it: somebody else is the gateway."""
+    return _switch(network, INHIBIT, "false")
+
+
+def _switch(network: Network, name: str, default: str = "true") -> bool:
+    text = network.options.get(name, default).lower()
     if text not in _WORDS:
         raise InvalidInput(f"failed to parse {name} value: {network.options[name]}", "use true or false")
     return _WORDS[text]

@@ -243,3 +243,14 @@ def test_links_follow_the_other_to_its_new_address(lamella: Lamella, serve: Serv
         before != after and f"{after}\tdata {short} db" in lines and not any(line.startswith(before) for line in lines)
     )
     assert "192.0.2.9\tfar" in lines and lines[0] == "127.0.0.1\tlocalhost"
+
+
+def test_a_bridge_without_the_host_s_address_leaves_the_gateway_to_another(lamella: Lamella, bb: str) -> None:
+    option = "com.docker.network.bridge.inhibit_ipv4=true"
+    id = lamella("network", "create", "--subnet", "10.231.12.0/24", "-o", option, "na").stdout.strip()
+    lamella("run", "-d", "--name", "box", "--network", "na", bb, "sleep", "300")
+    shown = subprocess.run(
+        ["ip", "-4", "addr", "show", f"br-{id[:12]}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "inet " not in shown
+    assert "default via 10.231.12.1" in lamella("exec", "box", "ip", "route").stdout
