@@ -1,4 +1,4 @@
-"""The main job by each later Python that is here: a start leans on what 3.11's own modules are made of (docs/adr/0009)."""
+"""The main job by each later Python that is here: a start leans on what 3.11's own modules are made of (docs/adr/0010)."""
 
 from __future__ import annotations
 
