@@ -18,8 +18,6 @@ from core import sqlite
 from core.errors import Integrity, Unavailable, Unsupported
 
 BUSY_MILLISECONDS = 60_000
-PAGE_BYTES = 4 << 10  # of the memory that a database's users share
-_MAKE_ROOM = "free some space, for example with `lamella image prune`"
 FULL_BYTES = 256 << 10  # a disk with less room than a transaction may need
 
 
@@ -54,31 +52,6 @@ class Database:
     def connect(self) -> sqlite.Connection:
         """One more connection, which the caller closes: for threads that take turns with it in `write`, so that each finds in
         its memory what the one before has read or written. Raises as opening does."""
-        if not self._has_small_blocks():
-            return self._open()
-        from core import shared_memory
-
-        try:
-            shared_memory.look_for_room(self.path)
-            connection = self._open()
-            try:
-                shared_memory.take_room(self.path)
-            except BaseException:
-                connection.close()
-                raise
-        except OSError as error:
-            raise Unavailable(
-                f"cannot open {self.path}: {(error.strerror or str(error)).lower()}", _MAKE_ROOM
-            ) from error
-        return connection
-
-    def _has_small_blocks(self) -> bool:
-        try:
-            return os.statvfs(self.path.parent).f_frsize < PAGE_BYTES
-        except OSError:  # SQLite will say what is wrong with the place
-            return False
-
-    def _open(self) -> sqlite.Connection:
         try:
             connection = sqlite.connect(
                 self.path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
@@ -87,7 +60,6 @@ class Database:
             _use_wal(connection)
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
             connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA schema_version")  # from here on the shared memory is there
         except sqlite.OperationalError as error:
             raise self._refused("open", error, "check that the directory exists and is writable") from error
         except sqlite.DatabaseError as error:
@@ -170,7 +142,7 @@ class Database:
         if code == sqlite.SQLITE_FULL or (code == sqlite.SQLITE_IOERR and self._disk_is_full()):
             return Unavailable(
                 f"cannot {what} {self.path}: no space left on the disk ({error})",
-                _MAKE_ROOM,
+                "free some space, for example with `lamella image prune`",
             )
         return Unavailable(f"cannot {what} {self.path}: {error}", hint)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 
@@ -211,16 +210,6 @@ def sync_filesystem(path: str | os.PathLike[str]) -> None:
 def start_writing(fd: int, offset: int, size: int) -> None:
     """sync_file_range(2): let the disk begin to write that part of a file, without waiting for it. Never fails."""
     _libc.sync_file_range(fd, Int64(offset), Int64(size), _SYNC_FILE_RANGE_WRITE)
-
-
-def allocate(fd: int, size: int) -> None:
-    """fallocate(2): have room on the disk for the first `size` bytes of a file, which may grow by that; nothing where the file
-    system cannot. Without what the C library does then, which is no good for a file that others are writing."""
-    try:
-        _check(_libc.fallocate(fd, 0, Int64(0), Int64(size)))
-    except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
 
 
 def exchange(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> None:

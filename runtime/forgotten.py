@@ -94,13 +94,15 @@ def _in_use(path: Path) -> bool:
 def _remove(path: Path) -> bool:
     """One rename decides who removes it, with all that the store's networks have on the machine. A store that came back
     meanwhile keeps its own."""
-    aside = path if path.name.startswith(_GONE) else path.with_name(_GONE + path.name)
+    fresh = not path.name.startswith(_GONE)
+    name = path.name.removeprefix(_GONE).partition(".")[0]
+    aside = path.with_name(f"{_GONE}{name}.{os.getpid()}")
     try:
         os.rename(path, aside)
-        if aside != path and os.path.islink(aside / ROOT) and not _is_gone(os.readlink(aside / ROOT)):
+        if fresh and os.path.islink(aside / ROOT) and not _is_gone(os.readlink(aside / ROOT)):
             os.rename(aside, path)
             return False
-        remove_strays(path.with_name(path.name.removeprefix(_GONE)))
+        remove_strays(path.with_name(name))
         remove(aside)
     except (OSError, LamellaError):  # another process does the same, or nft would not: the next one tries again
         return False

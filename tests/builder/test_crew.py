@@ -48,7 +48,7 @@ def read(tree: Path) -> dict[str, str]:
 
 class Noting(Copier):
     """Notes the process that copied each file in `notes`. With `deadly`, a helper is killed at its fifth; with `patient`, the
-    process that began waits, for a minute at most, until a helper has noted something."""
+    process that began and a helper wait for each other's first note, for a minute at most."""
 
     def __init__(self, notes: Path, *, deadly: bool = False, patient: bool = False) -> None:
         super().__init__()
@@ -61,12 +61,18 @@ class Noting(Copier):
         self.count += 1
         if self.shared and self.deadly and self.count == 5:
             os.kill(os.getpid(), signal.SIGKILL)
-        while not self.shared and self.patience and not self.notes.exists():
-            self.patience -= 1
-            time.sleep(0.01)
+        if not self.shared:
+            self.wait_for(1)
         super().entry(entry, source, target)
         with self.notes.open("a") as file:
             file.write(f"{os.getpid()}\n")
+        if self.shared:
+            self.wait_for(2)
+
+    def wait_for(self, processes: int) -> None:
+        while self.patience and not (self.notes.exists() and len(self.processes()) >= processes):
+            self.patience -= 1
+            time.sleep(0.01)
 
     def processes(self) -> set[int]:
         return {int(line) for line in self.notes.read_text().split()}

@@ -20,8 +20,9 @@ def building(base, store_root, tmp_path: Path):
 
     def build(command: str) -> tuple[str, int]:
         (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN {command}\n")
-        with Terminal(store_root, "build", "--progress=tty", "--network=none", str(tmp_path), term="xterm") as terminal:
-            terminal.resize(24, WIDTH)
+        with Terminal(
+            store_root, "build", "--progress=tty", "--network=none", str(tmp_path), term="xterm", columns=WIDTH
+        ) as terminal:
             code = terminal.exit_code()
             return terminal.seen.decode(), code
 

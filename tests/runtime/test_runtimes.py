@@ -35,9 +35,8 @@ class TestRunc(RuntimeSuite):
     name = "runc"
 
 
-@needs("youki")
-class TestYouki(RuntimeSuite):
-    """Not one of Debian's packages: `cargo install youki`."""
+class Youki(RuntimeSuite):
+    """Not one of Debian's packages: `cargo install youki`. Where it is, it is held to the suite, too."""
 
     name = shutil.which("youki") or ""
 
@@ -49,6 +48,10 @@ class TestYouki(RuntimeSuite):
         assert done.returncode == 125 and "without its system call filter" in done.stderr
         lamella(*words, "--name", "open", "--security-opt", "seccomp=unconfined", bb, "sleep", "1000")
         assert lamella("exec", "open", "echo", "in").stdout == "in\n"
+
+
+if Youki.name:
+    TestYouki = Youki
 
 
 @needs()

@@ -19,11 +19,14 @@ from tests.conftest import ROOT
 class Terminal:
     """Runs `lamella ARGS` on a new pty; a context manager."""
 
-    def __init__(self, store_root: Path, *args: str, term: str = "dumb") -> None:
+    def __init__(self, store_root: Path, *args: str, term: str = "dumb", columns: int = 0) -> None:
         env = {**os.environ, "LAMELLA_ROOT": str(store_root), "PYTHONPATH": str(ROOT), "TERM": term}
+        for name in ("COLUMNS", "LINES"):  # a terminal of pytest's
+            env.pop(name, None)
         self.seen = b""
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
             os.execve(sys.executable, [sys.executable, "-m", "lamella", *args], env)
 
     def resize(self, rows: int, columns: int) -> None:
