@@ -140,15 +140,16 @@ class DiskBlobWriter:
     def __init__(self, blobs: DiskBlobs, algorithm: str, *, aside: bool) -> None:
         import hashlib
 
+        direct = _direct_file() if aside and blobs.sync else None
         self._blobs = blobs
         self._algorithm = algorithm
         self._hash = hashlib.new(algorithm)
         self._size = 0
-        with disk_errors(blobs.root):
+        with disk_errors(blobs.root):  # from here on nothing takes long: who is interrupted now leaves the file behind
             fd, self._path = _temporary_file(blobs.temporaries)
             self._file = os.fdopen(fd, "wb", buffering=CHUNK_BYTES)
         self._writeback = Writeback(fd)
-        self._direct = _direct(fd) if aside and blobs.sync else None
+        self._direct = direct(fd) if direct else None
 
     def write(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
@@ -203,10 +204,10 @@ class DiskBlobWriter:
         self.abort()
 
 
-def _direct(fd: int) -> DirectFile:
+def _direct_file() -> type[DirectFile]:
     from core.direct import DirectFile
 
-    return DirectFile(fd)
+    return DirectFile
 
 
 def _temporary_file(temporaries: Temporaries) -> tuple[int, Path]:

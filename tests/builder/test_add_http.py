@@ -221,9 +221,10 @@ def test_an_interrupted_download_leaves_nothing(base, context, store_root, site,
     def slow(handler: Handler) -> int:
         handler.send_response(200)
         handler.end_headers()
-        for _ in range(1000):
+        for piece in range(1000):
             handler.wfile.write(bytes(1 << 16))
-            begun.set()
+            if piece == 20:  # by now it is being written down
+                begun.set()
             time.sleep(0.01)
         return 200
 

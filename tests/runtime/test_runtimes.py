@@ -22,20 +22,20 @@ from runtime.spec import Bundle, Process
 from runtime.user import User
 from tests.conftest import ROOT, Lamella, needs
 from tests.runtime.test_isolation import CONTAINER
-from tests.suites.runtimes import RuntimeSuite
+from tests.suites.runtimes import HostKernelSuite, RuntimeSuite
 
 
 @needs("crun")
-class TestCrun(RuntimeSuite):
+class TestCrun(HostKernelSuite):
     name = "crun"
 
 
 @needs("runc")
-class TestRunc(RuntimeSuite):
+class TestRunc(HostKernelSuite):
     name = "runc"
 
 
-class Youki(RuntimeSuite):
+class Youki(HostKernelSuite):
     """Not one of Debian's packages: `cargo install youki`. Where it is, it is held to the suite, too."""
 
     name = shutil.which("youki") or ""
@@ -55,7 +55,7 @@ if Youki.name:
 
 
 @needs()
-class TestChroot(RuntimeSuite):
+class TestChroot(HostKernelSuite):
     name = "chroot"
 
 
@@ -64,7 +64,6 @@ class TestRunsc(RuntimeSuite):
     """gVisor."""
 
     name = "runsc"
-    own_kernel = True
 
     def test_in_the_background(self, lamella: Lamella, bb: str) -> None:
         words = ("-d", "--runtime", "runsc", "-m", "64m", "--network", "none")

@@ -19,16 +19,9 @@ DEFAULT_CAPABILITIES = 0xA80425FB
 
 
 class RuntimeSuite:
-    """`own_kernel`: the container sees another kernel than the host's, which has its own view of capabilities, filters,
-    namespaces and parameters."""
+    """What every runtime does."""
 
     name: ClassVar[str]
-    own_kernel: ClassVar[bool] = False
-
-    @pytest.fixture
-    def _host_kernel(self) -> None:
-        if self.own_kernel:
-            pytest.skip("what a kernel of its own tells of itself is its own affair")
 
     @pytest.fixture
     def run(self, lamella: Lamella, bb: str) -> Callable[..., Any]:
@@ -70,36 +63,6 @@ class RuntimeSuite:
     def test_it_is_process_1_of_its_own(self, run: Lamella) -> None:
         assert run("bb", "sh", "-c", "echo $$; ls -d /proc/[0-9]* | wc -l").stdout.split()[0] == "1"
 
-    @pytest.mark.usefixtures("_host_kernel")
-    def test_namespaces_are_its_own(self, run: Lamella) -> None:
-        script = "for n in mnt net uts ipc pid; do readlink /proc/self/ns/$n; done"
-        ours = {os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "net", "uts", "ipc", "pid")}
-        seen = run("bb", "sh", "-c", script).stdout.split()
-        assert len(seen) == 5 and not ours & set(seen)
-
-    @pytest.mark.usefixtures("_host_kernel")
-    def test_capabilities(self, run: Lamella) -> None:
-        def held(*flags: str) -> tuple[int, int]:
-            lines = run(*flags, "bb", "grep", "-E", "CapEff|CapBnd", "/proc/self/status").stdout.split()
-            return int(lines[1], 16), int(lines[3], 16)
-
-        assert held() == (DEFAULT_CAPABILITIES, DEFAULT_CAPABILITIES)
-        assert held("--cap-drop", "all", "--cap-add", "chown") == (1, 1)
-        assert held("-u", "web") == (0, DEFAULT_CAPABILITIES)
-
-    @pytest.mark.usefixtures("_host_kernel")
-    def test_system_calls_are_filtered(self, run: Lamella) -> None:
-        assert run("bb", "grep", "Seccomp:", "/proc/self/status").stdout.split()[1] == "2"
-        assert (
-            run("--security-opt", "seccomp=unconfined", "bb", "grep", "Seccomp:", "/proc/self/status").stdout.split()[1]
-            == "0"
-        )
-
-    @pytest.mark.usefixtures("_host_kernel")
-    def test_no_new_privileges(self, run: Lamella) -> None:
-        done = run("--security-opt", "no-new-privileges", "bb", "grep", "NoNewPrivs", "/proc/self/status")
-        assert done.stdout.split()[1] == "1"
-
     def test_what_is_hidden_and_what_is_read_only(self, run: Lamella) -> None:
         script = "cat /proc/keys /proc/kcore | head -c 9; (exec 3>>/proc/sys/kernel/core_pattern) || echo ro; touch /sys/x || echo ro; touch /x && echo rw"
         assert run("bb", "sh", "-c", script, check=False).stdout.split() == ["ro", "ro", "rw"]
@@ -114,11 +77,6 @@ class RuntimeSuite:
     def test_devices(self, run: Lamella) -> None:
         script = "head -c 2 /dev/zero | wc -c; mknod /disk b 7 0; (exec 3</disk) || echo no"
         assert run("bb", "sh", "-c", script, check=False).stdout.split() == ["2", "no"]
-
-    @pytest.mark.usefixtures("_host_kernel")
-    def test_kernel_parameters(self, run: Lamella) -> None:
-        script = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_unprivileged_port_start"
-        assert run("--sysctl", "net.ipv4.ip_forward=1", "bb", "sh", "-c", script).stdout.split() == ["1", "0"]
 
     def test_limits_of_each_process(self, run: Lamella) -> None:
         done = run("--ulimit", "nofile=64:128", "bb", "sh", "-c", "ulimit -Sn; ulimit -Hn")
@@ -140,3 +98,37 @@ class RuntimeSuite:
         time.sleep(0.05)
         assert str(store_root) not in Path("/proc/self/mounts").read_text()
         assert not os.listdir(store_root / "containers") and not os.listdir(store_root / "snapshots")
+
+
+class HostKernelSuite(RuntimeSuite):
+    """And what a container sees of itself in the host's kernel: one with another has its own view of that."""
+
+    def test_namespaces_are_its_own(self, run: Lamella) -> None:
+        script = "for n in mnt net uts ipc pid; do readlink /proc/self/ns/$n; done"
+        ours = {os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "net", "uts", "ipc", "pid")}
+        seen = run("bb", "sh", "-c", script).stdout.split()
+        assert len(seen) == 5 and not ours & set(seen)
+
+    def test_capabilities(self, run: Lamella) -> None:
+        def held(*flags: str) -> tuple[int, int]:
+            lines = run(*flags, "bb", "grep", "-E", "CapEff|CapBnd", "/proc/self/status").stdout.split()
+            return int(lines[1], 16), int(lines[3], 16)
+
+        assert held() == (DEFAULT_CAPABILITIES, DEFAULT_CAPABILITIES)
+        assert held("--cap-drop", "all", "--cap-add", "chown") == (1, 1)
+        assert held("-u", "web") == (0, DEFAULT_CAPABILITIES)
+
+    def test_system_calls_are_filtered(self, run: Lamella) -> None:
+        assert run("bb", "grep", "Seccomp:", "/proc/self/status").stdout.split()[1] == "2"
+        assert (
+            run("--security-opt", "seccomp=unconfined", "bb", "grep", "Seccomp:", "/proc/self/status").stdout.split()[1]
+            == "0"
+        )
+
+    def test_no_new_privileges(self, run: Lamella) -> None:
+        done = run("--security-opt", "no-new-privileges", "bb", "grep", "NoNewPrivs", "/proc/self/status")
+        assert done.stdout.split()[1] == "1"
+
+    def test_kernel_parameters(self, run: Lamella) -> None:
+        script = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_unprivileged_port_start"
+        assert run("--sysctl", "net.ipv4.ip_forward=1", "bb", "sh", "-c", script).stdout.split() == ["1", "0"]

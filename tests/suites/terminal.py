@@ -26,7 +26,8 @@ class Terminal:
         self.seen = b""
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
+            if columns:
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             os.execve(sys.executable, [sys.executable, "-m", "lamella", *args], env)
 
     def resize(self, rows: int, columns: int) -> None:
