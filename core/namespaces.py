@@ -9,7 +9,7 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from core import interrupts
 from core.signals import signal
@@ -67,22 +67,26 @@ def contained(work: Callable[[], int]) -> int:
 
     syscalls.unshare(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS)
     alive, keep = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)  # until either side has its handlers
     child = os.fork()
     if child == 0:
         os.close(keep)
-        _be_init(alive, work)
+        _be_init(alive, mask, work)
     os.close(alive)
     try:
-        return _wait_passing_signals(child)
+        return _wait_passing_signals(child, mask)
     finally:
         os.close(keep)
 
 
-def _be_init(alive: int, work: Callable[[], int]) -> None:
+_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _be_init(alive: int, mask: Iterable[int], work: Callable[[], int]) -> None:
     code = 125
     try:
         keep_descriptors()
-        _settle(alive)
+        _settle(alive, mask)
         code = work()
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
@@ -106,7 +110,7 @@ def _failed() -> int:
     return 125
 
 
-def _settle(alive: int) -> None:
+def _settle(alive: int, mask: Iterable[int]) -> None:
     from core import syscalls
 
     syscalls.die_with_parent(signal.SIGKILL)
@@ -116,13 +120,14 @@ def _settle(alive: int) -> None:
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
     hide_hybrid_cgroup()
     # An init ignores signals it has no handler for: without these a TERM would do nothing.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _HEEDED:
         signal.signal(number, _stop_once)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _stop_once(number: int, frame: object) -> None:
     """A terminal sends Ctrl-C to parent and child, and the parent passes it on: the second must not hit the clean-up."""
-    for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for again in _HEEDED:
         signal.signal(again, signal.SIG_IGN)
     interrupts.note(number)
     if number == signal.SIGINT:
@@ -130,13 +135,14 @@ def _stop_once(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _wait_passing_signals(child: int) -> int:
+def _wait_passing_signals(child: int, mask: Iterable[int]) -> int:
     def pass_on(number: int, frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
-    previous = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {n: signal.signal(n, pass_on) for n in _HEEDED}
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _, status = os.waitpid(child, 0)
     finally:
         for number, handler in previous.items():
